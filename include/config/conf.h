@@ -1,0 +1,164 @@
+/*
+ * conf: the configuration: a libconfig file read into plain structs in one arena, which is sealed
+ * read-only before the first fork.
+ */
+#ifndef CONFIG_CONF_H
+#define CONFIG_CONF_H
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "dialect/dialect.h"
+#include "net/sock.h"
+#include "net/tls.h"
+
+enum credential {
+	CREDENTIAL_NONE,
+	CREDENTIAL_PROVIDER,
+	CREDENTIAL_CLIENT,
+	CREDENTIAL_CLIENT_OR_PROVIDER
+};
+
+struct conf_listen {
+	struct str address; /* as written */
+	uint16_t port;
+	union sock_address socks[2]; /* "*" is two: [::] and 0.0.0.0 */
+	unsigned n_socks;
+	bool admin;
+};
+
+struct conf_header {
+	struct str name, value;
+};
+struct conf_map {
+	struct str from, to;
+};
+
+/* Of an attempt; milliseconds, 0 is none. */
+struct conf_attempt {
+	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;
+};
+
+struct conf_provider {
+	struct str name;
+	unsigned index; /* in conf.providers */
+	enum dialect_id dialect;
+	/* base_url, taken apart */
+	struct str base_url;
+	bool https;
+	struct str host; /* without brackets, NUL behind it */
+	uint16_t port;
+	struct str host_field; /* value of the Host field: host, or host:port when the port is not
+				  the scheme's own; IPv6 in brackets */
+	struct str base_path;  /* "" or "/v1": no slash at the end */
+	struct str base_query; /* without "?", usually empty */
+	union sock_address numeric; /* when is_numeric: nothing to resolve */
+	bool is_numeric;
+	struct str api_key;      /* the secret itself; empty: none */
+	struct str api_key_name; /* how the configuration names it ("env:OPENAI_API_KEY"; "a
+				    literal"): for messages. A secret that could not be had
+				    (variable not set) leaves api_key empty and this set */
+	enum credential credential;
+	struct conf_header *headers;
+	size_t n_headers;
+	struct str *models;
+	size_t n_models;
+	struct conf_map *maps;
+	size_t n_maps;
+	struct str version;     /* anthropic-version to send when the client sent none */
+	struct str server_name; /* SNI and name to verify; default host */
+	bool verify;            /* false: the name is not checked either */
+	struct str ca_file, certificate_file, key_file; /* absolute; empty: none. NUL behind them */
+	struct tls_context *tls;                        /* NULL for http */
+	struct {
+		uint32_t max, idle, idle_timeout_ms;
+	} connections; /* per worker; max 0 was replaced by limits.connections */
+	struct conf_attempt timeouts;
+	uint32_t echo_first_byte_ms, echo_interval_ms;
+};
+
+struct conf_target {
+	const struct conf_provider *provider;
+	struct str model; /* upstream name; empty: the client's through model_map */
+	uint32_t weight;  /* 1..1000, default 1 */
+};
+
+struct conf_route {
+	struct str path, model; /* globs; "*" by default */
+	bool literal_model;     /* `model` is a name, not a glob (made from a provider's models):
+				   compare, do not match */
+	struct conf_target *targets;
+	size_t n_targets;
+	uint32_t weights; /* their sum */
+	unsigned line;
+};
+
+struct conf {
+	struct arena arena;
+	struct str path; /* absolute */
+	struct str user, group;
+	unsigned workers; /* "auto" resolved */
+	struct str pid_file;
+	bool pid_file_given;
+	struct conf_listen *listens;
+	size_t n_listens;
+	struct {
+		struct str file;
+		enum log_level level;
+		enum log_format format;
+		bool given;
+	} log;
+	struct {
+		struct str file;
+		enum log_format format;
+		bool given;
+	} access_log;
+	struct {
+		size_t connections, memory, header_bytes, headers, body_bytes, reply_bytes,
+			event_bytes, rate_bytes, json_depth;
+	} limits;
+	struct {
+		uint32_t head_ms, body_ms, keep_alive_ms, send_ms, drain_ms;
+	} timeouts;
+	struct conf_attempt attempt; /* what providers have that say nothing else */
+	struct {
+		uint32_t heartbeat_ms;
+		size_t buffer_bytes;
+	} stream;
+	bool open; /* listeners beyond loopback are meant */
+	struct conf_provider *providers;
+	size_t n_providers;
+	struct conf_route *routes;
+	size_t n_routes; /* the written ones, then those made from the providers' models that no
+			    route's model names */
+};
+
+struct conf_options {
+	const char *path; /* -c; made absolute by conf_load */
+	uint16_t port;    /* -p; 0: none */
+	bool detach;      /* -D: the logs' defaults are syslog; stdout and stderr are errors */
+};
+
+/* Told each error, in order: line 0 when there is none. `file` differs from the path inside
+ * @include. */
+typedef void conf_report(void *ctx, const char *file, unsigned line, const char *text);
+
+/*
+ * Read, check and fill in defaults. NULL after at least one error was reported. Warnings go to the
+ * log. TLS contexts are made and CA files read. The result is not yet sealed (conf_seal). Nothing
+ * of an earlier configuration is touched; everything is freed on failure.
+ */
+struct conf *conf_load(const struct conf_options *o, conf_report *report, void *ctx);
+void conf_seal(struct conf *c);
+void conf_free(struct conf *c);
+/* -T: the effective configuration as a libconfig file that loads to the same again; secrets as
+ * "***". */
+void conf_print(const struct conf *c, FILE *out);
+/* Only `pid_file`, from an otherwise broken file (for -s). 0 with the path in out ("" is none), or
+ * -1. */
+int conf_pid_file(const char *path, char *out, size_t size);
+/* The default path: $API_ROUTER_CONFIG_PATH, else SYSCONFDIR/api-router/api-router.conf. */
+const char *conf_default_path(void);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * route: from (path, model) to the targets that may serve it. Pure: reads the sealed configuration
+ * only.
+ */
+#ifndef CONFIG_ROUTE_H
+#define CONFIG_ROUTE_H
+
+#include "config/conf.h"
+
+struct route_match {
+	const struct conf_target *targets;
+	size_t n_targets;
+	uint32_t weights;
+	struct conf_target one; /* storage for "provider/model" */
+};
+
+/*
+ * First match of: the routes; then "provider/model". `model` p NULL: the request names none; then
+ * only routes with model "*" match. True when found; `targets` may point into `m` itself, which
+ * must therefore not be moved.
+ */
+bool route_find(const struct conf *c, struct str path, struct str model, struct route_match *m);
+/* Choose by weight; `random` any 32-bit number. */
+const struct conf_target *route_choose(const struct route_match *m, uint32_t random);
+/* The model's name at the target: its own, else model_map (first `from` that equals), else the
+ * client's. */
+struct str route_model(const struct conf_target *t, struct str model);
+/*
+ * The names that /v1/models lists: literal models of routes and providers' models, each once, in
+ * the order of the file; the caller iterates with *i from 0. False at the end. owned_by is the
+ * provider's name.
+ */
+bool route_models_next(const struct conf *c, size_t *i, struct str *model, struct str *owned_by);
+
+#endif

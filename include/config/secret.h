@@ -1,0 +1,24 @@
+/*
+ * secret: values that must not leak: from the environment, a file or the configuration text itself.
+ */
+#ifndef CONFIG_SECRET_H
+#define CONFIG_SECRET_H
+
+#include "base/mem.h"
+
+/*
+ * Read what `spec` names: "env:NAME" (copied once into memory excluded from core dumps; the
+ * process's own environment is blanked, later calls read the copy), "file:/path" (first line,
+ * trimmed; *warning is set when others may read it), or the secret itself. The value is copied into
+ * `a`. 0; 1 when the variable is not set or the file is empty (value is empty); -1 with a sentence
+ * in err.
+ */
+int secret_read(struct str spec, struct arena *a, struct str *value, const char **warning,
+	char *err, size_t err_size);
+/* How to name the secret in a message without showing it: "env:NAME", "file:/path" or "a literal".
+ */
+struct str secret_name(struct str spec);
+/* Overwrite so that the compiler keeps it. */
+void secret_wipe(void *p, size_t len);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * pidfile: one master per pid file. The lock says who runs; the number in the file is for people
+ * and scripts.
+ */
+#ifndef PROCESS_PIDFILE_H
+#define PROCESS_PIDFILE_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+struct pidfile {
+	int fd; /* -1: none */
+	char path[PATH_MAX];
+};
+
+/*
+ * Create or take over `path`, lock it and write our pid. 0; 1 when *holder has it; -1 with errno.
+ */
+int pidfile_take(struct pidfile *p, const char *path, pid_t *holder);
+/* Remove the file and let go of the lock. Harmless without one. */
+void pidfile_remove(struct pidfile *p);
+/* In a child: close the descriptor only. The lock is the master's and stays. */
+void pidfile_forget(struct pidfile *p);
+/*
+ * The pid that holds the lock of `path`: 0 when nobody does, -1 with errno when that cannot be
+ * told.
+ */
+pid_t pidfile_holder(const char *path);
+
+#endif

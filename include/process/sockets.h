@@ -1,0 +1,46 @@
+/*
+ * sockets: the listening sockets, shared by the generations that want the same address.
+ */
+#ifndef PROCESS_SOCKETS_H
+#define PROCESS_SOCKETS_H
+
+#include "config/conf.h"
+#include "proxy/service.h"
+
+/* An open one. */
+struct bound {
+	struct bound *next;
+	union sock_address address; /* as configured: with port 0 the kernel has chosen another */
+	int fd;
+	unsigned users; /* generations in service or starting that want it */
+};
+
+struct sockets {
+	struct bound *all;
+};
+
+/* What one generation wants of them. */
+struct claim {
+	struct service_socket *sockets;
+	struct bound **bound; /* bound[i] is that of sockets[i] */
+	bool *fresh;          /* fresh[i]: bound for this claim, not shared with an earlier one */
+	size_t n, cap;
+};
+
+/*
+ * Claim every address of the configuration: open sockets are shared, missing ones bound, whose
+ * every error goes to `report`. 0, or -1; the claim must be released in both cases.
+ */
+int sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, conf_report *report,
+	void *ctx);
+/* Give up a claim; what nobody wants any more is closed. */
+void sockets_release(struct sockets *s, struct claim *c);
+/* In a child: close every socket that is not in its claim (NULL: every one). */
+void sockets_keep(struct sockets *s, const struct claim *c);
+/*
+ * One info line for each fresh socket of the claim: "listening on 127.0.0.1:8000", with the port
+ * that it really has.
+ */
+void sockets_log(const struct claim *c);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * forward: the heads that cross: a request's to the provider, a reply's to the client. Which fields
+ * go through, which are the router's own.
+ */
+#ifndef PROXY_FORWARD_H
+#define PROXY_FORWARD_H
+
+#include "proxy/proxy.h"
+
+struct forward_request {
+	const struct head *client; /* the client's head */
+	const struct conf_provider *provider;
+	struct str path; /* the endpoint's at that dialect */
+	struct str request_id;
+	uint64_t length; /* of the body that will be sent */
+};
+
+/* Append the head of the request upstream, with its empty line. Failure is sticky in `out`. */
+void forward_request_head(struct buf *out, const struct forward_request *f);
+/*
+ * The credential that will be used: the provider's (true) or the client's or none (false). *missing
+ * is set when the provider's is asked for but is not set and no client's takes its place.
+ */
+bool forward_own_credential(const struct head *client, const struct conf_provider *provider,
+	bool *missing);
+
+struct forward_reply {
+	const struct head *upstream; /* NULL: a reply of the router's own */
+	enum dialect_id dialect;     /* the client's */
+	struct str request_id;
+	struct str provider, model; /* empty: there was no attempt */
+	bool stream;                /* an event stream: kept from caches and buffering proxies */
+	unsigned status;
+	int64_t router_us, upstream_us; /* upstream_us -1: none */
+};
+
+/* Append status line and fields, without Content-Type, framing, Connection and the empty line. */
+void forward_reply_head(struct buf *out, const struct forward_reply *f);
+
+/* Append one field line. */
+void forward_field(struct buf *out, struct str name, struct str value);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * proxy: what all the modules of this floor share in one worker: the configuration, the loop,
+ * counters, and memory that is used by one of them at a time.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include "base/buf.h"
+#include "config/conf.h"
+#include "http/head.h"
+#include "net/loop.h"
+#include "shared/address.h"
+#include "shared/scoreboard.h"
+
+/* Most that is read from a descriptor in one turn. */
+#define PROXY_READ 65536
+
+struct pool;
+
+struct proxy {
+	const struct conf *conf;
+	struct loop *loop;
+	struct scoreboard *board;
+	struct row *row;
+	uint32_t generation;
+	const struct address_table *addresses;
+	struct sink *access;
+	uint64_t started_s;
+	struct pool *pools; /* one for each provider, by its index */
+	bool draining;      /* replies say Connection: close */
+	/* Used by one handler at a time; nothing in them outlives it. */
+	char *scratch;        /* PROXY_READ bytes: where descriptors are read into */
+	struct field *fields; /* limits.headers of them: fields of the head being parsed */
+	struct buf text;      /* a head or line being composed */
+	uint64_t random;
+	struct loop_later log_flush; /* asked for by whoever wrote a line: one write a turn */
+};
+
+/* A pseudo-random number; good for choices, not for secrets. */
+static inline uint64_t
+proxy_random(struct proxy *p)
+{
+	p->random ^= p->random << 13;
+	p->random ^= p->random >> 7;
+	p->random ^= p->random << 17;
+	return p->random;
+}
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * relay: a reply on its way from the provider to the client: passed through untouched while it is
+ * looked at, or, where a chat's reply is of the other kind than the client asked for, converted
+ * (spec/pitfalls 2.8, 2.9).
+ */
+#ifndef PROXY_RELAY_H
+#define PROXY_RELAY_H
+
+#include "base/mem.h"
+#include "dialect/dialect.h"
+
+enum relay_mode {
+	RELAY_PASS,   /* bytes through; usage of a JSON reply is read in passing */
+	RELAY_EVENTS, /* an event stream through; only whole events leave, as long as they are small
+		       */
+	RELAY_TO_STREAM, /* a JSON reply is held and becomes a stream */
+	RELAY_TO_REPLY,  /* a stream is gathered and becomes a JSON reply */
+};
+
+enum relay_verdict { RELAY_OK, RELAY_MEMORY, RELAY_TOO_LARGE, RELAY_UNREADABLE, RELAY_ERROR };
+
+struct relay_start {
+	const struct endpoint *endpoint;
+	struct arena *arena;
+	unsigned status;
+	struct str content_type;
+	bool coded;  /* the reply has a content coding: nothing in it can be read */
+	bool stream; /* the client asked for a stream */
+	bool include_usage;
+	bool until_close; /* framed by the end of the connection */
+	size_t reply_bytes, event_bytes;
+};
+
+struct relay {
+	struct relay_start start;
+	uint8_t mode;
+	bool sniffed;   /* the first byte of the body has been seen, the mode is final */
+	bool begun;     /* EVENTS: an event, or too much to hold, has been let through */
+	bool mid_event; /* EVENTS: what was let through ends within an event */
+	struct watch watch;
+	struct sse sse;
+	struct buf hold; /* bytes not let through yet, or the reply that is to be converted */
+	struct gather *gather;
+	struct str message; /* of a provider's error event, for RELAY_ERROR */
+	struct str tail;    /* between take and settle: what is to be held back */
+	bool releasing;     /* between take and settle: `hold` was let through */
+	bool oversized;     /* EVENTS: an event was too large to be looked at */
+};
+
+/* `r` may be relay_close'd at once. */
+void relay_open(struct relay *r, const struct relay_start *start);
+void relay_close(struct relay *r);
+/*
+ * Take the next bytes. What may leave is *held and then *now (a part of `data`); both may be empty.
+ * When they have been sent (held bytes must have left the process or been copied: flush), call
+ * relay_settle before `data` goes. After any other verdict than RELAY_OK nothing leaves.
+ */
+enum relay_verdict relay_take(struct relay *r, struct str data, struct str *held, struct str *now);
+enum relay_verdict relay_settle(struct relay *r);
+/* The reply must begin although no event is complete (a heartbeat's time has come). What was held
+ * may leave if it ends between events; then relay_settle. */
+struct str relay_begin(struct relay *r);
+/*
+ * The reply has ended as HTTP. What is still to leave comes in *rest, valid until relay_close.
+ * RELAY_UNREADABLE: it is not whole: cut, or cannot be converted.
+ */
+enum relay_verdict relay_finish(struct relay *r, struct buf *rest);
+/* Has the answer itself ended, so that what happens to the connection no longer matters? */
+bool relay_answered(const struct relay *r);
+/* May an event or a comment be put in here? Only a client that gets a stream has such a place. */
+bool relay_between(const struct relay *r);
+
+#endif

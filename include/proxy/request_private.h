@@ -1,0 +1,33 @@
+/*
+ * request_private: what the three parts of a request share: request.c (its life), request_body.c
+ * (what is asked), attempt.c (who is asked, and the answer).
+ */
+#ifndef PROXY_REQUEST_PRIVATE_H
+#define PROXY_REQUEST_PRIVATE_H
+
+#include "proxy/request.h"
+
+/* request.c: a failure with a message made up on the spot. */
+void request_fail_text(struct request *r, enum error_kind kind, struct str message,
+	struct str param);
+/* request.c: there is no memory for it. */
+void request_fail_memory(struct request *r);
+/* request.c: nothing more is told to the client but that it is over. */
+void request_end(struct request *r, bool whole);
+
+/* request.c: the relay's part is over; usage is kept. */
+void request_unrelay(struct request *r);
+
+/* attempt.c: find the route and ask the first target. The body is stored whole, or `streaming` is
+ * set and it begins in r->body. */
+void attempt_begin(struct request *r);
+/* attempt.c: does the route lead to a provider that takes a body piece by piece? */
+bool attempt_can_stream(struct request *r);
+/* attempt.c: the next piece of a streaming body. */
+void attempt_send(struct request *r, struct str piece);
+/* attempt.c: give up what is under way. */
+void attempt_close(struct request *r);
+/* attempt.c: read the provider's reply, or wait. */
+void attempt_pause(struct request *r, bool paused);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * scoreboard: a row for each worker in shared memory, written by that worker alone and read by
+ * anyone.
+ */
+#ifndef SHARED_SCOREBOARD_H
+#define SHARED_SCOREBOARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SCOREBOARD_ROWS 1024
+
+enum row_state { ROW_FREE, ROW_STARTING, ROW_READY, ROW_DRAINING, ROW_DEAD };
+
+struct row {
+	_Atomic uint32_t state;
+	_Atomic int32_t pid;
+	_Atomic uint32_t generation;
+	_Atomic uint32_t heartbeat; /* changes at least once a second in a worker that lives */
+	/* gauges: zeroed by the master when the worker has died */
+	_Atomic uint32_t clients;        /* client connections open */
+	_Atomic uint32_t clients_active; /* of them: with a request in flight */
+	_Atomic uint32_t upstreams;      /* upstream connections open */
+	_Atomic uint32_t upstreams_idle; /* of them: in the pool */
+	_Atomic uint32_t memory_kib;     /* mem_used */
+	/* counters: kept when the row is used again */
+	_Atomic uint64_t requests;
+	_Atomic uint64_t connects;
+	_Atomic uint64_t reuses;
+	_Atomic uint64_t lines_lost;
+} __attribute__((aligned(64)));
+
+struct scoreboard; /* the mapping: a header with magic, version, size; service-wide words; the rows
+		    */
+
+/* Made by the master before the first fork. NULL with errno. */
+struct scoreboard *scoreboard_new(void);
+void scoreboard_free(struct scoreboard *b);
+/*
+ * A row for a new worker, claimed by compare-and-swap; NULL when all are taken. State
+ * ROW_STARTING.
+ */
+struct row *scoreboard_claim(struct scoreboard *b, uint32_t generation);
+/* After its pid was waited for: gauges to zero, counters stay, the row is free again. */
+void scoreboard_release(struct row *r);
+/* The i-th row (0..SCOREBOARD_ROWS-1). */
+struct row *scoreboard_row(struct scoreboard *b, unsigned i);
+/* How many rows were ever claimed: no row at or past this index is in use. */
+unsigned scoreboard_high(const struct scoreboard *b);
+/* Workers of the newest generation that are ready, and the mean of their `clients` in 1/16ths. */
+unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t *clients_16ths);
+/* Workers ready, of any generation. */
+unsigned scoreboard_ready(struct scoreboard *b);
+/* Service-wide: is the service going away (QUIT)? Set by the master; /health answers 503 then. */
+void scoreboard_set_draining(struct scoreboard *b, bool draining);
+bool scoreboard_draining(const struct scoreboard *b);
+
+/* For a row's only writer: plain load and store, no locked instruction. */
+#define ROW_ADD(field, n)               \
+	atomic_store_explicit(&(field), \
+		atomic_load_explicit(&(field), memory_order_relaxed) + (n), memory_order_relaxed)
+#define ROW_SET(field, n) atomic_store_explicit(&(field), (n), memory_order_relaxed)
+#define ROW_GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
+
+#endif

@@ -1,0 +1,266 @@
+/*
+ * mem: memory, counted.
+ *
+ * Boot memory dies on failure, since nothing can run without it. Request memory (mem_get, arenas)
+ * is counted against the limit of the process and may fail: the caller answers 413 or 503 and the
+ * process lives on. An arena is a chain of blocks, newest first; its first block is small because
+ * most requests are, and each next one is twice the last up to 64 KiB, or as large as what is asked
+ * for.
+ *
+ * An arena of pages lives outside the count and can be sealed: mprotect makes it read-only before
+ * the first fork, so that no worker can change what all of them read.
+ */
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BLOCK_FIRST 1024
+#define BLOCK_MOST 65536
+#define PAGES_BLOCK (256 * 1024)
+#define ALIGN _Alignof(max_align_t)
+
+struct arena_block {
+	struct arena_block *older;
+	size_t size; /* with this head */
+};
+
+static size_t limit_bytes, used_bytes, fail_in;
+
+static size_t
+round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+#define BLOCK_HEAD round_up(sizeof(struct arena_block), ALIGN)
+
+void *
+mem_boot(size_t size)
+{
+	void *p = calloc(1, size > 0 ? size : 1);
+
+	if (!p) {
+		fprintf(stderr, "api-router: no memory for %zu bytes\n", size);
+		exit(1);
+	}
+	return p;
+}
+
+void
+mem_limit(size_t bytes)
+{
+	limit_bytes = bytes;
+}
+
+size_t
+mem_used(void)
+{
+	return used_bytes;
+}
+
+void
+mem_fail_after(size_t n)
+{
+	fail_in = n;
+}
+
+void *
+mem_get(size_t size)
+{
+	void *p;
+
+	if (fail_in > 0 && --fail_in == 0) {
+		fail_in = 1;
+		return NULL;
+	}
+	if (limit_bytes > 0 && (size > limit_bytes || used_bytes > limit_bytes - size))
+		return NULL;
+	p = malloc(size > 0 ? size : 1);
+	if (p)
+		used_bytes += size;
+	return p;
+}
+
+void
+mem_put(void *p, size_t size)
+{
+	if (!p)
+		return;
+	assert(used_bytes >= size);
+	used_bytes -= size;
+	free(p);
+}
+
+void
+arena_init(struct arena *a, size_t limit)
+{
+	*a = (struct arena){ .limit = limit };
+}
+
+void
+arena_init_pages(struct arena *a)
+{
+	*a = (struct arena){ .pages = true };
+}
+
+static struct arena_block *
+block_get(struct arena *a, size_t size)
+{
+	void *p;
+
+	if (!a->pages)
+		return mem_get(size);
+	/* cppcheck-suppress invalidFunctionArg ; -1 is what MAP_ANONYMOUS takes */
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* cppcheck-suppress memleak ; the arena's block now */
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Size of the next block: room for `size` more bytes, growing with the arena, within its limit. 0
+ * when it cannot be. */
+static size_t
+block_size(const struct arena *a, size_t size)
+{
+	size_t least, want;
+
+	if (size > SIZE_MAX / 2)
+		return 0;
+	least = round_up(size, ALIGN) + BLOCK_HEAD;
+	if (a->pages)
+		return round_up(least, PAGES_BLOCK);
+	want = a->blocks ? a->blocks->size * 2 : BLOCK_FIRST;
+	if (want > BLOCK_MOST)
+		want = BLOCK_MOST;
+	if (want < least)
+		want = least;
+	if (a->limit > 0 && want > a->limit - a->held)
+		want = a->limit - a->held;
+	return want < least ? 0 : want;
+}
+
+static bool
+arena_more(struct arena *a, size_t size)
+{
+	size_t block = block_size(a, size);
+	struct arena_block *b = block > 0 ? block_get(a, block) : NULL;
+
+	if (!b)
+		return false;
+	*b = (struct arena_block){ .older = a->blocks, .size = block };
+	a->blocks = b;
+	a->held += block;
+	a->next = (char *)b + BLOCK_HEAD;
+	a->end = (char *)b + block;
+	return true;
+}
+
+void *
+arena_alloc(struct arena *a, size_t size)
+{
+	char *p;
+
+	if (a->failed || size > SIZE_MAX / 2)
+		goto fail;
+	size = round_up(size, ALIGN);
+	if (!a->next || (size_t)(a->end - a->next) < size) {
+		if (!arena_more(a, size))
+			goto fail;
+	}
+	p = a->next;
+	a->next += size;
+	return p;
+fail:
+	a->failed = true;
+	return NULL;
+}
+
+void *
+arena_zero(struct arena *a, size_t size)
+{
+	void *p = arena_alloc(a, size);
+
+	return p ? memset(p, 0, size) : NULL;
+}
+
+struct str
+arena_copy(struct arena *a, struct str s)
+{
+	char *p = s.len < SIZE_MAX ? arena_alloc(a, s.len + 1) : NULL;
+
+	if (!p)
+		return (struct str){ NULL, 0 };
+	if (s.len > 0)
+		memcpy(p, s.p, s.len);
+	p[s.len] = '\0';
+	return (struct str){ p, s.len };
+}
+
+struct str
+arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+	char *p;
+
+	va_start(ap, fmt);
+	len = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	p = len >= 0 ? arena_alloc(a, (size_t)len + 1) : NULL;
+	if (!p)
+		return (struct str){ NULL, 0 };
+	va_start(ap, fmt);
+	vsnprintf(p, (size_t)len + 1, fmt, ap);
+	va_end(ap);
+	return (struct str){ p, (size_t)len };
+}
+
+void *
+arena_grow(struct arena *a, void *p, size_t old, size_t size)
+{
+	char *tail = p ? (char *)p + round_up(old, ALIGN) : NULL;
+	void *copy;
+
+	assert(size >= old);
+	if (!a->failed && tail && tail == a->next && size <= SIZE_MAX / 2 &&
+		round_up(size, ALIGN) <= (size_t)(a->end - (char *)p)) {
+		a->next = (char *)p + round_up(size, ALIGN);
+		return p;
+	}
+	copy = arena_alloc(a, size);
+	if (copy && old > 0)
+		memcpy(copy, p, old);
+	return copy;
+}
+
+void
+arena_seal(struct arena *a)
+{
+	struct arena_block *b = a->blocks;
+
+	assert(a->pages);
+	a->failed = true; /* first: `a` itself may live in one of the blocks */
+	for (; b; b = b->older)
+		mprotect(b, b->size, PROT_READ);
+}
+
+void
+arena_free(struct arena *a)
+{
+	struct arena_block *b = a->blocks, *older;
+	bool pages = a->pages;
+
+	if (!pages) /* else `a` may be read-only by now, and goes with its blocks */
+		*a = (struct arena){ .limit = a->limit };
+	for (; b; b = older) {
+		older = b->older;
+		if (pages)
+			munmap(b, b->size);
+		else
+			mem_put(b, b->size);
+	}
+}

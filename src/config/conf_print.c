@@ -1,0 +1,377 @@
+/*
+ * conf_print: the effective configuration as a text that loads to the same again (-T).
+ *
+ * Called with a configuration that was loaded. Every name is printed that has a meaning where it
+ * stands, from the same table that reading uses, so that a new name is printed as soon as it is
+ * read. Secrets are printed as "***": an api_key, and the value of a header whose name says that it
+ * is one. Nothing here can fail but the stream, which is the caller's.
+ */
+#include "config/conf_private.h"
+
+#include <string.h>
+
+#define MASK STR("***")
+
+struct printer {
+	FILE *out;
+	const struct conf *conf;
+	unsigned indent;
+	bool flat; /* all on one line, until the group or list that began so ends */
+};
+
+static void
+begin(const struct printer *p)
+{
+	for (unsigned i = 0; i < p->indent && !p->flat; i++)
+		fputc('\t', p->out);
+}
+
+static void
+end(const struct printer *p)
+{
+	fputc(p->flat ? ' ' : '\n', p->out);
+}
+
+static void
+put_string(const struct printer *p, struct str s)
+{
+	fputc('"', p->out);
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] == '"' || s.p[i] == '\\')
+			fputc('\\', p->out);
+		fputc(s.p[i], p->out);
+	}
+	fputc('"', p->out);
+}
+
+static void
+open_group(struct printer *p, const char *name)
+{
+	begin(p);
+	fprintf(p->out, "%s: {", name);
+	end(p);
+	p->indent++;
+}
+
+static void
+close_group(struct printer *p)
+{
+	p->indent--;
+	begin(p);
+	fputs("};", p->out);
+	end(p);
+}
+
+/* A list without elements stands on one line. */
+static void
+open_list(struct printer *p, const char *name, bool empty)
+{
+	begin(p);
+	fprintf(p->out, "%s = (", name);
+	p->flat = p->flat || empty;
+	end(p);
+	p->indent++;
+}
+
+static void
+close_list(struct printer *p, bool empty)
+{
+	p->indent--;
+	begin(p);
+	fputs(");", p->out);
+	p->flat = p->flat && !empty;
+	end(p);
+}
+
+static void put_scope(struct printer *p, enum conf_scope scope, const void *base,
+	unsigned dialects);
+
+/* An element of a list, on a line of its own. */
+static void
+put_element(struct printer *p, enum conf_scope scope, const void *base, bool last)
+{
+	bool flat = p->flat;
+
+	begin(p);
+	fputs("{ ", p->out);
+	p->flat = true;
+	put_scope(p, scope, base, FOR_ALL);
+	p->flat = flat;
+	fputs(last ? "}" : "},", p->out);
+	end(p);
+}
+
+static long long
+get_number(const struct conf_row *row, const void *base)
+{
+	const char *at = (const char *)base + row->offset;
+	uint16_t two;
+	uint32_t four;
+	uint64_t eight;
+
+	switch (row->size) {
+	case sizeof(bool):
+		return *at;
+	case sizeof two:
+		memcpy(&two, at, sizeof two);
+		return two;
+	case sizeof four:
+		memcpy(&four, at, sizeof four);
+		return four;
+	default:
+		memcpy(&eight, at, sizeof eight);
+		return (long long)eight;
+	}
+}
+
+/* Milliseconds as seconds: 5.0, 0.25 */
+static void
+put_time(const struct printer *p, long long ms)
+{
+	char text[32];
+	int len = snprintf(text, sizeof text, "%lld.%03lld", ms / 1000, ms % 1000);
+
+	while (text[len - 1] == '0' && text[len - 2] != '.')
+		len--;
+	fprintf(p->out, "%.*s", len, text);
+}
+
+static void
+put_value(const struct printer *p, const struct conf_row *row, const void *base)
+{
+	long long n = row->size <= sizeof(uint64_t) ? get_number(row, base) : 0;
+	struct str text = { "", 0 };
+
+	if (row->size == sizeof text)
+		memcpy(&text, (const char *)base + row->offset, sizeof text);
+	switch (row->kind) {
+	case KIND_TEXT:
+	case KIND_PATH:
+		put_string(p, text);
+		break;
+	case KIND_SECRET:
+		put_string(p, MASK);
+		break;
+	case KIND_FLAG:
+		fputs(n ? "true" : "false", p->out);
+		break;
+	case KIND_WORD:
+		put_string(p, conf_word(row->text, (size_t)(n - row->low)));
+		break;
+	case KIND_TIME:
+		put_time(p, n);
+		break;
+	default:
+		fprintf(p->out, "%lld", n);
+	}
+}
+
+static void
+put_scalar(const struct printer *p, const struct conf_row *row, const void *base)
+{
+	begin(p);
+	fprintf(p->out, "%s = ", row->name);
+	put_value(p, row, base);
+	fputc(';', p->out);
+	end(p);
+}
+
+static void
+put_listens(struct printer *p)
+{
+	for (size_t i = 0; i < p->conf->n_listens; i++)
+		put_element(p, SCOPE_LISTEN, &p->conf->listens[i], i + 1 == p->conf->n_listens);
+}
+
+/* May this header hold a credential? */
+static bool
+is_sensitive(struct str name)
+{
+	static const struct str parts[] = { STR_INIT("auth"), STR_INIT("key"), STR_INIT("token"),
+		STR_INIT("secret"), STR_INIT("cookie"), STR_INIT("password") };
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		for (size_t at = 0; at + parts[i].len <= name.len; at++) {
+			if (str_eq_nocase(str_head(str_skip(name, at), parts[i].len), parts[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+put_headers(struct printer *p, const struct conf_provider *provider)
+{
+	for (size_t i = 0; i < provider->n_headers; i++) {
+		struct conf_header h = provider->headers[i];
+
+		if (is_sensitive(h.name))
+			h.value = MASK;
+		put_element(p, SCOPE_HEADER, &h, i + 1 == provider->n_headers);
+	}
+}
+
+static void
+put_models(struct printer *p, const struct conf_provider *provider)
+{
+	for (size_t i = 0; i < provider->n_models; i++) {
+		begin(p);
+		put_string(p, provider->models[i]);
+		fputs(i + 1 < provider->n_models ? "," : "", p->out);
+		end(p);
+	}
+}
+
+static void
+put_maps(struct printer *p, const struct conf_provider *provider)
+{
+	for (size_t i = 0; i < provider->n_maps; i++)
+		put_element(p, SCOPE_MAP, &provider->maps[i], i + 1 == provider->n_maps);
+}
+
+static void
+put_targets(struct printer *p, const struct conf_route *r)
+{
+	for (size_t i = 0; i < r->n_targets; i++) {
+		struct conf_written_target t = { r->targets[i].provider->name, r->targets[i].model,
+			r->targets[i].weight };
+
+		put_element(p, SCOPE_TARGET, &t, i + 1 == r->n_targets);
+	}
+}
+
+/* The written routes: they stand before those which the providers' models make again. */
+static size_t
+count_written(const struct conf *c)
+{
+	size_t n = 0;
+
+	while (n < c->n_routes && !c->routes[n].literal_model)
+		n++;
+	return n;
+}
+
+static void
+put_routes(struct printer *p)
+{
+	size_t n = count_written(p->conf);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct conf_route *r = &p->conf->routes[i];
+		struct conf_written_route written = { .path = r->path, .model = r->model };
+
+		begin(p);
+		fputs("{ ", p->out);
+		p->flat = true;
+		put_scalar(p, conf_row_find(SCOPE_ROUTE, STR("path")), &written);
+		put_scalar(p, conf_row_find(SCOPE_ROUTE, STR("model")), &written);
+		open_list(p, "targets", false);
+		put_targets(p, r);
+		close_list(p, false);
+		p->flat = false;
+		fputs(i + 1 < n ? "},\n" : "}\n", p->out);
+	}
+}
+
+static void
+put_providers(struct printer *p)
+{
+	for (size_t i = 0; i < p->conf->n_providers; i++) {
+		const struct conf_provider *provider = &p->conf->providers[i];
+
+		open_group(p, provider->name.p);
+		put_scope(p, SCOPE_PROVIDER, provider, 1u << provider->dialect);
+		close_group(p);
+	}
+}
+
+/* Elements of the list; `base` is the provider, for the lists inside one. */
+static size_t
+count(const struct printer *p, int many, const void *base)
+{
+	const struct conf_provider *provider = base;
+
+	switch (many) {
+	case MANY_LISTEN:
+		return p->conf->n_listens;
+	case MANY_ROUTES:
+		return count_written(p->conf);
+	case MANY_HEADERS:
+		return provider->n_headers;
+	case MANY_MODELS:
+		return provider->n_models;
+	default:
+		return provider->n_maps;
+	}
+}
+
+static void
+put_many(struct printer *p, const struct conf_row *row, const void *base)
+{
+	bool empty;
+
+	if (row->inner == MANY_PROVIDERS) {
+		open_group(p, row->name);
+		put_providers(p);
+		close_group(p);
+		return;
+	}
+	empty = count(p, row->inner, base) == 0;
+	open_list(p, row->name, empty);
+	switch (row->inner) {
+	case MANY_LISTEN:
+		put_listens(p);
+		break;
+	case MANY_ROUTES:
+		put_routes(p);
+		break;
+	case MANY_HEADERS:
+		put_headers(p, base);
+		break;
+	case MANY_MODELS:
+		put_models(p, base);
+		break;
+	default:
+		put_maps(p, base);
+	}
+	close_list(p, empty);
+}
+
+/* Does the name mean something to this provider? */
+static bool
+is_meant(const struct conf_row *row, const struct conf_provider *provider)
+{
+	if (row->kind == KIND_SECRET)
+		return provider->api_key_name.len > 0;
+	return row->kind != KIND_IN || row->inner != SCOPE_TLS || provider->https;
+}
+
+static void
+put_scope(struct printer *p, enum conf_scope scope, const void *base, unsigned dialects)
+{
+	for (size_t i = 0; i < conf_n_rows; i++) {
+		const struct conf_row *row = &conf_rows[i];
+
+		if (row->scope != scope || !(row->dialects & dialects))
+			continue;
+		if (scope == SCOPE_PROVIDER && !is_meant(row, base))
+			continue;
+		if (row->kind == KIND_MANY) {
+			put_many(p, row, base);
+		} else if (row->kind == KIND_IN) {
+			open_group(p, row->name);
+			put_scope(p, (enum conf_scope)row->inner, base, dialects);
+			close_group(p);
+		} else {
+			put_scalar(p, row, base);
+		}
+	}
+}
+
+void
+conf_print(const struct conf *c, FILE *out)
+{
+	struct printer p = { .out = out, .conf = c };
+
+	put_scope(&p, SCOPE_ROOT, c, FOR_ALL);
+}

@@ -1,0 +1,217 @@
+/*
+ * body: where the body of an HTTP/1.1 message ends (RFC 9112 6 and 7), read as it arrives.
+ *
+ * Owns nothing and copies nothing: a pure state machine over the input, called by the client side
+ * for requests and by the upstream side for replies. Only broken framing can fail; the connection
+ * then has no known message boundary, and the caller closes it.
+ *
+ *     SIZE -CR-> SIZE_LF -LF-> DATA (size above 0) -size bytes-> DATA_CR -CR-> DATA_LF -LF-> SIZE
+ *      |          ^    \-LF-> TRAILER (size 0) -CR-> END_LF -LF-> DONE
+ *      ;          CR            |   ^
+ *      v          |             v   \-LF- TRAILER_LF <-CR- TRAILER_VALUE <-:- TRAILER_NAME
+ *     EXTENSION --/             \----------------------------------------------^
+ *
+ * Extensions and trailers mean nothing here and are dropped; they are held to their form all the
+ * same, since what one reader takes for a trailer another may take for the next request.
+ */
+#include "http/body.h"
+
+#define SIZE_DIGITS_MAX 16
+#define SIZE_LINE_MAX 4096
+#define TRAILERS_MAX 16384
+
+enum {
+	SIZE,
+	SIZE_BLANK, /* white space between the size and the ";" of an extension */
+	EXTENSION,
+	SIZE_LF,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	TRAILER,
+	TRAILER_NAME,
+	TRAILER_VALUE,
+	TRAILER_LF,
+	END_LF,
+	DONE,
+	BROKEN
+};
+
+void
+body_init(struct body *b, enum framing kind, uint64_t length)
+{
+	*b = (struct body){ .kind = kind, .state = SIZE };
+	if (kind == FRAMING_LENGTH)
+		b->left = length;
+	b->done = kind == FRAMING_NONE || (kind == FRAMING_LENGTH && length == 0);
+}
+
+uint64_t
+body_left(const struct body *b)
+{
+	return b->kind == FRAMING_LENGTH || b->state == DATA ? b->left : 0;
+}
+
+static uint8_t
+size_state(struct body *b, char c)
+{
+	int digit = head_hex_value(c);
+
+	if (digit >= 0) {
+		b->left = b->left * 16 + (unsigned)digit;
+		return b->line <= SIZE_DIGITS_MAX ? SIZE : BROKEN;
+	}
+	if (b->line == 1)
+		return BROKEN;
+	switch (c) {
+	case '\r':
+		return SIZE_LF;
+	case ';':
+		return EXTENSION;
+	case ' ':
+	case '\t':
+		return SIZE_BLANK;
+	default:
+		return BROKEN;
+	}
+}
+
+static uint8_t
+size_blank_state(char c)
+{
+	if (c == ';')
+		return EXTENSION;
+	return c == ' ' || c == '\t' ? SIZE_BLANK : BROKEN;
+}
+
+/* The size line has ended: data, or for size 0 the trailers. */
+static uint8_t
+size_end_state(struct body *b, char c)
+{
+	b->line = 0;
+	if (c != '\n')
+		return BROKEN;
+	return b->left > 0 ? DATA : TRAILER;
+}
+
+/* Text up to a CR, in an extension or the value of a trailer. */
+static uint8_t
+text_state(char c, uint8_t text, uint8_t end)
+{
+	if (c == '\r')
+		return end;
+	return head_value_valid((struct str){ &c, 1 }) || c == ' ' || c == '\t' ? text : BROKEN;
+}
+
+static uint8_t
+name_state(char c, char end_byte, uint8_t end)
+{
+	if (c == end_byte)
+		return end;
+	return head_token_valid((struct str){ &c, 1 }) ? TRAILER_NAME : BROKEN;
+}
+
+static uint8_t
+next_state(struct body *b, char c)
+{
+	switch (b->state) {
+	case SIZE:
+		return size_state(b, c);
+	case SIZE_BLANK:
+		return size_blank_state(c);
+	case EXTENSION:
+		return text_state(c, EXTENSION, SIZE_LF);
+	case SIZE_LF:
+		return size_end_state(b, c);
+	case DATA_CR:
+		return c == '\r' ? DATA_LF : BROKEN;
+	case DATA_LF:
+		b->line = 0;
+		return c == '\n' ? SIZE : BROKEN;
+	case TRAILER:
+		return name_state(c, '\r', END_LF);
+	case TRAILER_NAME:
+		return name_state(c, ':', TRAILER_VALUE);
+	case TRAILER_VALUE:
+		return text_state(c, TRAILER_VALUE, TRAILER_LF);
+	case TRAILER_LF:
+		return c == '\n' ? TRAILER : BROKEN;
+	case END_LF:
+		return c == '\n' ? DONE : BROKEN;
+	default:
+		return BROKEN;
+	}
+}
+
+/* One byte of framing. */
+static void
+step(struct body *b, char c)
+{
+	size_t max = b->state < DATA ? SIZE_LINE_MAX : TRAILERS_MAX;
+
+	b->state = ++b->line > max ? BROKEN : next_state(b, c);
+	b->done = b->state == DONE;
+}
+
+static struct str
+data_take(struct body *b, struct str in)
+{
+	struct str data = str_head(in, b->left < in.len ? (size_t)b->left : in.len);
+
+	b->left -= data.len;
+	return data;
+}
+
+static long
+chunked_next(struct body *b, struct str in, struct str *data)
+{
+	size_t at = 0;
+
+	while (at < in.len && !b->done) {
+		if (b->state != DATA) {
+			step(b, in.p[at]);
+			if (b->state == BROKEN)
+				return at > 0 ? (long)at : -1;
+			at++;
+			continue;
+		}
+		if (data->len > 0)
+			break;
+		*data = data_take(b, str_skip(in, at));
+		at += data->len;
+		if (b->left == 0)
+			b->state = DATA_CR;
+	}
+	return (long)at;
+}
+
+long
+body_next(struct body *b, struct str in, struct str *data)
+{
+	*data = (struct str){ NULL, 0 };
+	if (b->done)
+		return 0;
+	if (b->kind == FRAMING_CHUNKED)
+		return chunked_next(b, in, data);
+	if (b->kind == FRAMING_CLOSE) {
+		*data = in;
+	} else {
+		*data = data_take(b, in);
+		b->done = b->left == 0;
+	}
+	return (long)data->len;
+}
+
+size_t
+body_chunk_head(char out[BODY_CHUNK_HEAD_MAX], size_t len)
+{
+	size_t digits = 1, at;
+
+	for (size_t rest = len >> 4; rest > 0; rest >>= 4)
+		digits++;
+	for (at = digits; at > 0; len >>= 4)
+		out[--at] = "0123456789abcdef"[len & 15];
+	out[digits] = '\r';
+	out[digits + 1] = '\n';
+	return digits + 2;
+}

@@ -1,0 +1,201 @@
+/*
+ * tls: OpenSSL contexts for the upstream side.
+ *
+ * The master makes them while it reads the configuration, so certificate files are read with its
+ * rights and a bad one is an error of the configuration. All contexts that trust the system's
+ * certificates share one store, which is loaded when the first of them is made: it costs tens of
+ * milliseconds and a megabyte. Workers inherit the contexts by fork; the session kept for
+ * resumption is each worker's own.
+ */
+#include "net/tls.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/tls_private.h"
+
+static X509_STORE *system_store;
+static unsigned system_users; /* contexts that hold system_store */
+
+void
+tls_error_text(const SSL *ssl, char *out, size_t size)
+{
+	long verdict = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = ERR_reason_error_string(code);
+
+	if (verdict != X509_V_OK)
+		snprintf(out, size, "certificate refused: %s",
+			X509_verify_cert_error_string(verdict));
+	else
+		snprintf(out, size, "%s",
+			code == 0        ? "connection closed"
+				: reason ? reason
+					 : "TLS error");
+	ERR_clear_error();
+}
+
+static int
+fail(char *err, size_t size, const char *what, struct str file)
+{
+	char text[160];
+
+	tls_error_text(NULL, text, sizeof text);
+	snprintf(err, size, "%s %.*s: %s", what, STR_ARG(file), text);
+	return -1;
+}
+
+static int
+load_system_store(char *err, size_t size)
+{
+	if (!system_store) {
+		system_store = X509_STORE_new();
+		if (!system_store || X509_STORE_set_default_paths(system_store) != 1) {
+			X509_STORE_free(system_store);
+			system_store = NULL;
+			return fail(err, size, "cannot load", STR("the system's CA certificates"));
+		}
+	}
+	return 0;
+}
+
+static int
+trust(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+{
+	if (!s->verify)
+		return 0;
+	SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
+	if (s->ca_file.len > 0) {
+		if (SSL_CTX_load_verify_file(c->ssl, s->ca_file.p) != 1)
+			return fail(err, size, "cannot load the CA file", s->ca_file);
+		return 0;
+	}
+	if (load_system_store(err, size) < 0)
+		return -1;
+	SSL_CTX_set1_cert_store(c->ssl, system_store);
+	system_users++;
+	return 0;
+}
+
+static int
+identify(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+{
+	struct str key = s->key_file.len > 0 ? s->key_file : s->certificate_file;
+
+	if (s->certificate_file.len == 0)
+		return 0;
+	if (SSL_CTX_use_certificate_chain_file(c->ssl, s->certificate_file.p) != 1)
+		return fail(err, size, "cannot load the certificate", s->certificate_file);
+	if (SSL_CTX_use_PrivateKey_file(c->ssl, key.p, SSL_FILETYPE_PEM) != 1 ||
+		SSL_CTX_check_private_key(c->ssl) != 1)
+		return fail(err, size, "cannot use the key", key);
+	return 0;
+}
+
+static int
+keep_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	SSL_SESSION_free(c->session);
+	c->session = session;
+	return 1; /* the reference is ours now */
+}
+
+static int
+configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+{
+	static const unsigned char http11[] = "\x08http/1.1";
+
+	SSL_CTX_set_app_data(c->ssl, c);
+	SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION);
+	SSL_CTX_set_mode(c->ssl,
+		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+			SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_options(c->ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(c->ssl, keep_session);
+	if (SSL_CTX_set_alpn_protos(c->ssl, http11, sizeof http11 - 1) != 0)
+		return fail(err, size, "cannot set", STR("ALPN"));
+	if (trust(c, s, err, size) < 0)
+		return -1;
+	return identify(c, s, err, size);
+}
+
+struct tls_context *
+tls_client_new(const struct tls_settings *s, char *err, size_t err_size)
+{
+	struct tls_context *c = calloc(1, sizeof *c);
+
+	ERR_clear_error();
+	if (!c || !(c->ssl = SSL_CTX_new(TLS_client_method()))) {
+		free(c);
+		snprintf(err, err_size, "no memory for a TLS context");
+		return NULL;
+	}
+	c->verify = s->verify;
+	if (configure(c, s, err, err_size) < 0) {
+		tls_context_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void
+tls_context_free(struct tls_context *c)
+{
+	if (!c)
+		return;
+	if (system_store && SSL_CTX_get_cert_store(c->ssl) == system_store && --system_users == 0) {
+		X509_STORE_free(system_store);
+		system_store = NULL;
+	}
+	SSL_SESSION_free(c->session);
+	SSL_CTX_free(c->ssl);
+	free(c);
+}
+
+static bool
+is_numeric(const char *name)
+{
+	unsigned char bytes[16];
+
+	return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+static int
+name_peer(const struct tls_context *c, SSL *ssl, const char *name)
+{
+	bool numeric = is_numeric(name);
+	void *sni;
+
+	memcpy(&sni, &name, sizeof sni); /* OpenSSL copies it, its prototype cannot say so */
+	if (!numeric &&
+		SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, sni) != 1)
+		return -1;
+	if (!c->verify)
+		return 0;
+	if (numeric)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 ? 0 : -1;
+	return SSL_set1_host(ssl, name) == 1 ? 0 : -1;
+}
+
+SSL *
+tls_client_ssl(struct tls_context *c, struct str server_name)
+{
+	SSL *ssl = SSL_new(c->ssl);
+
+	if (!ssl)
+		return NULL;
+	SSL_set_connect_state(ssl);
+	if (name_peer(c, ssl, server_name.p) < 0 ||
+		(c->session && SSL_set_session(ssl, c->session) != 1)) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	return ssl;
+}

@@ -1,0 +1,334 @@
+/*
+ * wire: one connection, plain or TLS.
+ *
+ * Owners: clients and upstream attempts, and the pool for idle ones. A plain wire costs one system
+ * call a read or write. A TLS wire may want to write in order to read and the other way round, and
+ * may hold decrypted bytes that poll knows nothing of; both are hidden here: want is translated,
+ * and a wire with such bytes is called again in the next turn.
+ *
+ * The end of a TLS stream without close_notify is told apart (WIRE_CUT): somebody may have cut the
+ * reply.
+ */
+#include "net/wire.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/sock.h"
+#include "net/tls_private.h"
+
+#define RECORD 16384 /* plain bytes in a TLS record, RFC 8446 5.1 */
+
+static void
+wire_on_ready(struct loop_watch *watch, unsigned ready)
+{
+	struct wire *w = (struct wire *)((char *)watch - offsetof(struct wire, watch));
+
+	if (w->ssl && !w->handshaking) {
+		if (w->read_needs_write && (ready & READY_WRITE))
+			ready |= READY_READ;
+		if (w->write_needs_read && (ready & READY_READ))
+			ready |= READY_WRITE;
+	}
+	w->on_ready(w, ready);
+}
+
+/* Decrypted bytes are waiting and the owner wants to read. */
+static void
+wire_again(struct loop_later *later)
+{
+	struct wire *w = (struct wire *)((char *)later - offsetof(struct wire, again));
+
+	if (loop_has(&w->watch) && (w->want & WANT_READ))
+		w->on_ready(w, READY_READ);
+}
+
+void
+wire_open(struct wire *w, struct loop *l, int fd, void (*on_ready)(struct wire *, unsigned))
+{
+	*w = (struct wire){ .loop = l, .on_ready = on_ready };
+	w->watch.fd = fd;
+	w->watch.on_ready = wire_on_ready;
+	w->again.run = wire_again;
+}
+
+bool
+wire_is_open(const struct wire *w)
+{
+	return w->on_ready != NULL && w->watch.fd >= 0;
+}
+
+int
+wire_start_tls(struct wire *w, struct tls_context *c, struct str server_name)
+{
+	w->ssl = tls_client_ssl(c, server_name);
+	if (!w->ssl || SSL_set_fd(w->ssl, w->watch.fd) != 1)
+		return -1;
+	w->handshaking = true;
+	return 0;
+}
+
+int
+wire_handshake(struct wire *w, char *err, size_t err_size)
+{
+	int result, why;
+
+	ERR_clear_error();
+	errno = 0;
+	result = SSL_do_handshake(w->ssl);
+	if (result == 1) {
+		w->handshaking = false;
+		return 1;
+	}
+	why = SSL_get_error(w->ssl, result);
+	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+		snprintf(err, err_size, "no memory to wait for it");
+		return wire_want(w, why == SSL_ERROR_WANT_READ ? WANT_READ : WANT_WRITE);
+	}
+	w->broken = true;
+	tls_error_text(w->ssl, err, err_size);
+	return -1;
+}
+
+static unsigned
+poll_want(const struct wire *w)
+{
+	unsigned want = w->want;
+
+	if (!w->ssl || w->handshaking)
+		return want;
+	if ((w->want & WANT_READ) && w->read_needs_write)
+		want |= WANT_WRITE;
+	if ((w->want & WANT_WRITE) && w->write_needs_read)
+		want = (want | WANT_READ) & ~WANT_WRITE;
+	return want;
+}
+
+int
+wire_want(struct wire *w, unsigned want)
+{
+	bool more = (want & ~w->want & WANT_READ) && w->ssl && !w->handshaking &&
+		(w->end != 0 || SSL_has_pending(w->ssl));
+
+	if (more)
+		loop_later(w->loop, &w->again);
+	if (loop_has(&w->watch) && w->want == want && !w->ssl)
+		return 0;
+	w->want = (uint8_t)want;
+	if (!loop_has(&w->watch))
+		return loop_add(w->loop, &w->watch, poll_want(w));
+	loop_want(w->loop, &w->watch, poll_want(w));
+	return 0;
+}
+
+void
+wire_park(struct wire *w)
+{
+	loop_remove(w->loop, &w->watch);
+	w->want = 0;
+}
+
+bool
+wire_idle_ok(struct wire *w)
+{
+	char byte;
+
+	if (w->end != 0 || w->broken)
+		return false;
+	if (w->ssl) {
+		ERR_clear_error();
+		if (SSL_peek(w->ssl, &byte, 1) > 0)
+			return false;
+		return SSL_get_error(w->ssl, -1) == SSL_ERROR_WANT_READ;
+	}
+	return recv(w->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+		(errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static long
+tls_read_failed(struct wire *w, int result)
+{
+	int why = SSL_get_error(w->ssl, result);
+
+	w->read_needs_write = why == SSL_ERROR_WANT_WRITE;
+	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+		if (w->read_needs_write && loop_has(&w->watch))
+			loop_want(w->loop, &w->watch, poll_want(w));
+		return WIRE_WAIT;
+	}
+	if (why == SSL_ERROR_ZERO_RETURN)
+		return WIRE_END;
+	w->broken = true;
+	if (why == SSL_ERROR_SSL &&
+		ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		return WIRE_CUT;
+	return why == SSL_ERROR_SYSCALL && errno == 0 ? WIRE_CUT : WIRE_BROKEN;
+}
+
+static long
+tls_read(struct wire *w, char *p, size_t size)
+{
+	size_t got = 0;
+
+	if (w->end != 0)
+		return w->end;
+	w->read_needs_write = false;
+	while (got < size) {
+		size_t room = size - got;
+		int n;
+
+		ERR_clear_error();
+		errno = 0;
+		n = SSL_read(w->ssl, p + got, room > INT32_MAX ? INT32_MAX : (int)room);
+		if (n <= 0) {
+			long failed = tls_read_failed(w, n);
+
+			if (got == 0)
+				return failed;
+			w->end = (int8_t)failed;
+			break;
+		}
+		got += (size_t)n;
+	}
+	if (w->end != 0 || SSL_has_pending(w->ssl)) /* what poll will not tell */
+		loop_later(w->loop, &w->again);
+	return (long)got;
+}
+
+long
+wire_read(struct wire *w, void *p, size_t size)
+{
+	ssize_t n;
+
+	if (w->ssl)
+		return tls_read(w, p, size);
+	do
+		n = recv(w->watch.fd, p, size, 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return n;
+	if (n == 0)
+		return WIRE_END;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? WIRE_WAIT : WIRE_BROKEN;
+}
+
+/* The front of the vector as one record: small pieces (a chunk's head, its data) must not become
+ * records of their own. */
+static size_t
+gather(char record[RECORD], const struct iovec *iov, int n, size_t skip)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < n && len < RECORD; i++) {
+		size_t piece = iov[i].iov_len;
+
+		if (skip >= piece) {
+			skip -= piece;
+			continue;
+		}
+		piece -= skip;
+		if (piece > RECORD - len)
+			piece = RECORD - len;
+		memcpy(record + len, (const char *)iov[i].iov_base + skip, piece);
+		len += piece;
+		skip = 0;
+	}
+	return len;
+}
+
+static long
+tls_writev(struct wire *w, const struct iovec *iov, int n)
+{
+	char record[RECORD];
+	size_t sent = 0, len;
+
+	w->write_needs_read = false;
+	while ((len = gather(record, iov, n, sent)) > 0) {
+		int result, why;
+
+		ERR_clear_error();
+		result = SSL_write(w->ssl, record, (int)len);
+		if (result > 0) {
+			sent += (size_t)result;
+			continue;
+		}
+		why = SSL_get_error(w->ssl, result);
+		if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
+			w->broken = true;
+			return WIRE_BROKEN;
+		}
+		w->write_needs_read = why == SSL_ERROR_WANT_READ;
+		break;
+	}
+	return (long)sent;
+}
+
+long
+wire_writev(struct wire *w, const struct iovec *iov, int n)
+{
+	struct msghdr msg = { .msg_iovlen = (size_t)n };
+	ssize_t sent;
+
+	if (w->ssl)
+		return tls_writev(w, iov, n);
+	memcpy(&msg.msg_iov, &iov, sizeof iov); /* sendmsg only reads it */
+	do
+		sent = sendmsg(w->watch.fd, &msg, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : WIRE_BROKEN;
+}
+
+static void
+wire_drop(struct wire *w, void (*close_fd)(int))
+{
+	int fd = w->watch.fd;
+
+	loop_remove(w->loop, &w->watch);
+	SSL_free(w->ssl);
+	w->ssl = NULL;
+	w->want = 0;
+	w->watch.fd = -1;
+	close_fd(fd);
+}
+
+static void
+close_plain(int fd)
+{
+	close(fd);
+}
+
+void
+wire_shut(struct wire *w)
+{
+	if (w->ssl && !w->broken) {
+		ERR_clear_error();
+		SSL_shutdown(w->ssl);
+		ERR_clear_error();
+	}
+	shutdown(w->watch.fd, SHUT_WR);
+}
+
+void
+wire_close(struct wire *w)
+{
+	if (!wire_is_open(w))
+		return;
+	if (w->ssl && !w->broken && !w->handshaking) {
+		ERR_clear_error();
+		SSL_shutdown(w->ssl);
+		ERR_clear_error();
+	}
+	wire_drop(w, close_plain);
+}
+
+void
+wire_reset(struct wire *w)
+{
+	if (wire_is_open(w))
+		wire_drop(w, sock_reset);
+}

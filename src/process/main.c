@@ -1,0 +1,218 @@
+/*
+ * main: the command line. Reads the options, does what ends at once (-h, -V, -t, -T, -s), else
+ * hands over to the master.
+ *
+ * Exit status: 0; 1 for a failure at run time; 64 (EX_USAGE) for a command line that makes no
+ * sense, with the usage on stderr; 78 (EX_CONFIG) for a configuration with errors, each of which
+ * is one line "FILE:LINE: reason" on stderr. With -D it is the background process that comes back
+ * here from master_run; the one in the foreground ends in process/daemon.
+ *
+ * The path of the configuration is made absolute before anything else, since a daemon works in /
+ * and HUP reads the file again.
+ */
+#include <errno.h>
+#include <libconfig.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/version.h"
+#include "process/generation.h"
+#include "process/master.h"
+#include "process/pidfile.h"
+
+static const struct {
+	int signo;
+	const char *name, *word, *does;
+} signals[] = {
+#define SIGNAL(name, word, act, does) { SIG##name, #name, word, does },
+#include "process/signal.def"
+#undef SIGNAL
+};
+#define N_SIGNALS (sizeof signals / sizeof signals[0])
+
+struct command {
+	struct conf_options options;
+	bool test, print; /* -t, -T */
+	int signo;        /* -s; 0: none */
+};
+
+static void
+usage(FILE *out)
+{
+	fputs("usage: api-router [-DtTVh] [-c file] [-p port] [-s word]\n"
+	      "  -c file  the configuration\n"
+	      "  -D       run in the background\n"
+	      "  -p port  port of the first listener, whatever the file says\n"
+	      "  -s word  signal the running master:\n",
+		out);
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (signals[i].word[0] != '\0')
+			fprintf(out, "           %-7s  %s (%s)\n", signals[i].word, signals[i].does,
+				signals[i].name);
+	fputs("  -t       check the configuration\n"
+	      "  -T       check it and print it, with all defaults\n"
+	      "  -V       print the version\n"
+	      "  -h       print this\n",
+		out);
+}
+
+static void
+version(void)
+{
+	printf("api-router %s\n%s\nlibconfig %d.%d.%d\n", VERSION, OpenSSL_version(OPENSSL_VERSION),
+		LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
+}
+
+static _Noreturn void
+misused(const char *why, const char *what)
+{
+	fprintf(stderr, "api-router: %s%s\n", why, what);
+	usage(stderr);
+	exit(EX_USAGE);
+}
+
+static int
+signal_of(const char *word)
+{
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (word[0] != '\0' && strcmp(word, signals[i].word) == 0)
+			return signals[i].signo;
+	misused("-s: not a word that I know: ", word);
+}
+
+static uint16_t
+port_of(const char *text)
+{
+	uint64_t port;
+	if (str_u64(str_of(text), &port) != 0 || port == 0 || port > UINT16_MAX)
+		misused("-p: a port is 1 to 65535, not ", text);
+	return (uint16_t)port;
+}
+
+/*
+ * `path` from the root, in `out` of PATH_MAX bytes; as it is when it is absolute or cannot be
+ * made so.
+ */
+static const char *
+absolute(const char *path, char *out)
+{
+	char here[PATH_MAX];
+	if (path[0] == '/' || getcwd(here, sizeof here) == NULL)
+		return path;
+	int len = snprintf(out, PATH_MAX, "%s/%s", here, path);
+	return len > 0 && len < PATH_MAX ? out : path;
+}
+
+static void
+parse(int argc, char **argv, struct command *c)
+{
+	int option;
+	opterr = 0;
+	while ((option = getopt(argc, argv, ":c:Dp:s:tTVh")) != -1) {
+		char name[2] = { (char)optopt, '\0' };
+		switch (option) {
+		case 'c':
+			c->options.path = optarg;
+			break;
+		case 'D':
+			c->options.detach = true;
+			break;
+		case 'p':
+			c->options.port = port_of(optarg);
+			break;
+		case 's':
+			c->signo = signal_of(optarg);
+			break;
+		case 't':
+			c->test = true;
+			break;
+		case 'T':
+			c->test = c->print = true;
+			break;
+		case 'V':
+			version();
+			exit(EX_OK);
+		case 'h':
+			usage(stdout);
+			exit(EX_OK);
+		case ':':
+			misused("this option needs an argument: -", name);
+		default:
+			misused("unknown option: -", name);
+		}
+	}
+	if (optind < argc)
+		misused("unexpected argument: ", argv[optind]);
+}
+
+/* An error of the configuration, before there is a log. */
+static void
+report(void *ctx, const char *file, unsigned line, const char *text)
+{
+	(void)ctx;
+	if (line > 0)
+		fprintf(stderr, "%s:%u: %s\n", file, line, text);
+	else
+		fprintf(stderr, "%s: %s\n", file, text);
+}
+
+static int
+check(const struct command *c)
+{
+	struct account account;
+	struct conf *conf = generation_conf(&c->options, &account, report, NULL);
+	if (conf == NULL)
+		return EX_CONFIG;
+	fprintf(stderr, "api-router: %s: ok\n", c->options.path);
+	if (c->print)
+		conf_print(conf, stdout);
+	conf_free(conf);
+	return fflush(stdout) == 0 ? EX_OK : EXIT_FAILURE;
+}
+
+static int
+send_signal(const struct command *c)
+{
+	char path[PATH_MAX];
+	if (conf_pid_file(c->options.path, path, sizeof path) != 0) {
+		fprintf(stderr, "api-router: %s: cannot read pid_file\n", c->options.path);
+		return EXIT_FAILURE;
+	}
+	if (path[0] == '\0') {
+		fprintf(stderr, "api-router: %s: pid_file is \"\": there is none to signal by\n",
+			c->options.path);
+		return EXIT_FAILURE;
+	}
+	pid_t holder = pidfile_holder(path);
+	if (holder < 0)
+		fprintf(stderr, "api-router: %s: %s\n", path, strerror(errno));
+	else if (holder == 0)
+		fprintf(stderr, "api-router: not running: nobody holds %s\n", path);
+	else if (kill(holder, c->signo) == 0)
+		return EXIT_SUCCESS;
+	else
+		fprintf(stderr, "api-router: cannot signal process %d: %s\n", (int)holder,
+			strerror(errno));
+	return EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	char path[PATH_MAX];
+	struct command c = { 0 };
+	parse(argc, argv, &c);
+	c.options.path =
+		absolute(c.options.path != NULL ? c.options.path : conf_default_path(), path);
+	if (c.signo != 0)
+		return send_signal(&c);
+	if (c.test)
+		return check(&c);
+	return master_run(&c.options, report);
+}

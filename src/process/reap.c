@@ -1,0 +1,140 @@
+/*
+ * reap: deaths.
+ *
+ * Every child that dies gets one line in the log: who, which generation, how, how old. Its row
+ * goes back to the scoreboard, and only now, when its pid has been waited for, may another worker
+ * have it. Whether somebody takes the dead one's place:
+ *
+ *	generation   worker                                      resolver
+ *	STARTING     no: the start fails or goes on without it   yes
+ *	SERVING      yes, unless it left with status 78          likewise
+ *	RETIRED      no                                          no
+ *
+ * "Yes" means at once when the dead one had lived, else after the delay of process/throttle.
+ * Nobody is replaced while the master leaves. Called by master for SIGCHLD, and by reload to fill
+ * the gaps of a generation that it puts into service.
+ */
+#include "process/reap.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "net/clock.h"
+#include "process/throttle.h"
+
+static struct child *
+unlink_child(struct family *f, pid_t pid)
+{
+	struct child **at = &f->children;
+	while (*at != NULL && (*at)->pid != pid)
+		at = &(*at)->next;
+	struct child *c = *at;
+	if (c != NULL)
+		*at = c->next;
+	return c;
+}
+
+/* "exited with status 1", "was killed by signal 9 (Killed)" */
+static void
+how_it_died(int status, char *out, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void
+obituary(const struct child *c, int status, uint64_t age_ms)
+{
+	char name[CHILD_NAME], how[80];
+	child_name(c->kind, c->number, name);
+	how_it_died(status, how, sizeof how);
+	bool expected = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	log_at(expected ? LEVEL_INFO : LEVEL_ERROR,
+		"%s (pid %d, generation %u) %s after %llu.%03llu s%s", name, (int)c->pid,
+		c->generation->number, how, (unsigned long long)(age_ms / 1000),
+		(unsigned long long)(age_ms % 1000), c->ready ? "" : ", before it was ready");
+}
+
+static void
+on_respawn(struct loop_timer *t)
+{
+	struct slot *s = (struct slot *)(void *)((char *)t - offsetof(struct slot, respawn));
+	struct family *f = s->generation->family;
+	if (!f->leaving && s->child == NULL && child_spawn(f, s) != 0)
+		reap_replace(f, s, false);
+}
+
+void
+reap_replace(struct family *f, struct slot *s, bool lived)
+{
+	s->delay_s = throttle_next(s->delay_s, lived);
+	if (s->delay_s == 0 && child_spawn(f, s) == 0)
+		return;
+	if (s->delay_s == 0)
+		s->delay_s = throttle_next(0, false);
+	s->respawn.on_due = on_respawn;
+	loop_timer_set(f->loop, &s->respawn, (uint64_t)s->delay_s * 1000);
+	char name[CHILD_NAME];
+	child_name(s == &s->generation->resolver ? CHILD_RESOLVER : CHILD_WORKER, s->number, name);
+	log_warn("%s will be started again in %u s", name, s->delay_s);
+}
+
+/* The place that a dead child leaves. */
+static void
+inherit(struct family *f, const struct child *c, int status, uint64_t age_ms)
+{
+	struct slot *s = c->slot;
+	struct generation *g = c->generation;
+	if (s == NULL)
+		return;
+	s->child = NULL;
+	s->given_up = WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG;
+	if (f->leaving || g->state == GENERATION_RETIRED)
+		return;
+	if (c->kind == CHILD_WORKER && g->state == GENERATION_STARTING) {
+		char how[80];
+		how_it_died(status, how, sizeof how);
+		snprintf(g->reason, sizeof g->reason,
+			"worker %u %s before the generation was ready", c->number, how);
+	} else if (!s->given_up) {
+		reap_replace(f, s, throttle_lived(c->ready, age_ms));
+	}
+}
+
+static void
+bury(struct family *f, struct child *c, int status)
+{
+	uint64_t age_ms = clock_ms() - c->born_ms;
+	loop_remove(f->loop, &c->watch);
+	loop_timer_clear(f->loop, &c->deadline);
+	close(c->watch.fd);
+	if (c->row != NULL)
+		scoreboard_release(c->row);
+	c->generation->children--;
+	obituary(c, status, age_ms);
+	inherit(f, c, status, age_ms);
+	mem_put(c, sizeof *c);
+}
+
+void
+reap_all(struct family *f)
+{
+	int status;
+	pid_t pid;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct child *c = unlink_child(f, pid);
+		/*
+		 * A stranger: left over from before our exec, or an orphan when we are process 1.
+		 */
+		if (c != NULL)
+			bury(f, c, status);
+	}
+	loop_later(f->loop, &f->changed);
+}

@@ -1,0 +1,176 @@
+/*
+ * reload: from one generation to the next, or back.
+ *
+ *	       HUP: load, claim             all ready: commit
+ *	current ──────────────> current, coming ──────────────> the new current; the old drains
+ *	   ^                         │
+ *	   └────────roll back────────┘ a worker died, or was not ready in time
+ *
+ * Nothing of the old generation is touched before the new one serves: both accept from the same
+ * sockets for a moment, and none is ever without an acceptor. A configuration with errors, an
+ * address that cannot be bound, a log that cannot be opened, a pid file that another master
+ * holds: each is logged with its place, and the old generation does not notice.
+ *
+ * Rolling back drains those new workers that were ready, since clients may be with them already,
+ * and kills the others. Called by master, from its loop. A master that is told to end in the
+ * middle of it just ends all children.
+ */
+#include "process/reload.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "process/reap.h"
+#include "process/resolver.h"
+
+void
+reload_report(void *ctx, const char *file, unsigned line, const char *text)
+{
+	(void)ctx;
+	if (line > 0)
+		log_error("%s:%u: %s", file, line, text);
+	else
+		log_error("%s: %s", file, text);
+}
+
+/* The pid file of the coming configuration, when that is another one. 0, or -1 after a report. */
+static int
+claim_pidfile(struct family *f, const struct conf *c)
+{
+	char text[PATH_MAX + 64];
+	pid_t holder;
+	f->coming_pid.fd = -1;
+	if (str_eq(c->pid_file, f->current->conf->pid_file) || c->pid_file.len == 0)
+		return 0;
+	int result = pidfile_take(&f->coming_pid, c->pid_file.p, &holder);
+	if (result == 0)
+		return 0;
+	if (result == 1)
+		snprintf(text, sizeof text, "pid_file: %s is held by process %d", c->pid_file.p,
+			(int)holder);
+	else
+		snprintf(text, sizeof text, "pid_file: cannot write %s: %s", c->pid_file.p,
+			strerror(errno));
+	reload_report(NULL, c->path.p, 0, text);
+	return -1;
+}
+
+static void
+commit_pidfile(struct family *f, const struct conf *old, const struct conf *new)
+{
+	if (str_eq(old->pid_file, new->pid_file))
+		return;
+	pidfile_remove(&f->pid);
+	f->pid = f->coming_pid;
+	f->coming_pid.fd = -1;
+}
+
+void
+reload_start(struct family *f, struct generation *g)
+{
+	g->family = f;
+	g->number = ++f->last_number;
+	g->next = f->generations;
+	f->generations = g;
+	children_start(f, g);
+}
+
+void
+reload_begin(struct family *f)
+{
+	log_info("reading %s again", f->options.path);
+	struct account account;
+	struct conf *c = generation_conf(&f->options, &account, reload_report, NULL);
+	struct generation *g = NULL;
+	if (c != NULL)
+		g = generation_new(c, &account, &f->sockets, f->current, reload_report, NULL);
+	if (g != NULL && claim_pidfile(f, g->conf) != 0) {
+		generation_free(g, &f->sockets);
+		g = NULL;
+	}
+	if (g == NULL) {
+		log_error("reload failed: generation %u stays in service", f->current->number);
+		return;
+	}
+	f->coming = g;
+	reload_start(f, g);
+}
+
+void
+reload_serve(struct family *f, struct generation *g)
+{
+	g->state = GENERATION_SERVING;
+	f->current = g;
+	log_open(&g->log, g->conf->log.level, g->conf->log.format);
+	for (unsigned i = 0; i < g->wanted; i++)
+		if (g->workers[i].child == NULL && !g->workers[i].given_up)
+			reap_replace(f, &g->workers[i], false);
+	if (resolver_needed(g->addresses) && g->resolver.child == NULL && !g->resolver.given_up &&
+		g->resolver.respawn.due == 0)
+		reap_replace(f, &g->resolver, false);
+	log_info("ready: %u workers, generation %u", children_ready(g), g->number);
+}
+
+void
+reload_retire(struct family *f, struct generation *g)
+{
+	g->state = GENERATION_RETIRED;
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		loop_timer_clear(f->loop, &g->workers[i].respawn);
+	loop_timer_clear(f->loop, &g->resolver.respawn);
+	children_signal(f, g, ONLY_WORKERS, SIGQUIT);
+	children_signal(f, g, ONLY_RESOLVERS, SIGTERM);
+	sockets_release(&f->sockets, &g->claim);
+}
+
+static void
+commit(struct family *f)
+{
+	struct generation *old = f->current, *new = f->coming;
+	f->coming = NULL;
+	commit_pidfile(f, old->conf, new->conf);
+	sockets_log(&new->claim);
+	reload_serve(f, new);
+	reload_retire(f, old);
+}
+
+static void
+roll_back(struct family *f)
+{
+	struct generation *g = f->coming;
+	log_error("reload failed: %s; generation %u stays in service", g->reason,
+		f->current->number);
+	f->coming = NULL;
+	pidfile_remove(&f->coming_pid);
+	for (const struct child *c = f->children; c != NULL; c = c->next)
+		if (c->generation == g && !c->ready)
+			kill(c->pid, SIGKILL);
+	reload_retire(f, g);
+}
+
+void
+reload_progress(struct family *f)
+{
+	struct generation *g = f->coming;
+	if (g->reason[0] != '\0')
+		roll_back(f);
+	else if (children_ready(g) == g->wanted)
+		commit(f);
+}
+
+void
+reload_collect(struct family *f)
+{
+	struct generation **at = &f->generations;
+	while (*at != NULL) {
+		struct generation *g = *at;
+		if (g->state != GENERATION_RETIRED || g->children > 0) {
+			at = &g->next;
+			continue;
+		}
+		*at = g->next;
+		generation_free(g, &f->sockets);
+	}
+}

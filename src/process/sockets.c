@@ -1,0 +1,187 @@
+/*
+ * sockets: the listening sockets.
+ *
+ * They belong to the master and are inherited; a socket that two generations want is one socket
+ * with two users, so a reload leaves its queue of waiting connections alone. What is compared are
+ * the addresses as configured: with port 0 the kernel chooses, and the choice stays for as long
+ * as the configuration says the same.
+ *
+ *	claim for the coming generation ──commit─────> release the old one's: closes the dropped
+ *	                                └─roll back──> release the coming one's: closes the new
+ *
+ * Called by generation, and by child for what a fork inherits. Binding can fail (address in use,
+ * privileged port): the error names the address, and the remaining ones are tried as well so that
+ * all errors are reported together.
+ */
+#include "process/sockets.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define NAME_MAX_TEXT (SOCK_TEXT + 10)
+
+/* "127.0.0.1:8000" or "[::1]:8000" */
+static void
+name_of(const union sock_address *a, char out[NAME_MAX_TEXT])
+{
+	char text[SOCK_TEXT];
+	sock_text(a, text);
+	snprintf(out, NAME_MAX_TEXT, a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", text,
+		sock_port(a));
+}
+
+static bool
+in_claim(const struct claim *c, const struct bound *b)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->bound[i] == b)
+			return true;
+	return false;
+}
+
+/*
+ * An open socket for that address which this claim has not got yet: two listeners with port 0 are
+ * two.
+ */
+static struct bound *
+find_open(const struct sockets *s, const struct claim *c, const union sock_address *a)
+{
+	for (struct bound *b = s->all; b != NULL; b = b->next)
+		if (sock_equal(&b->address, a) && !in_claim(c, b))
+			return b;
+	return NULL;
+}
+
+/* Bind a new one; NULL with errno. */
+static struct bound *
+bind_new(struct sockets *s, const union sock_address *a)
+{
+	int fd = sock_listen(a, true);
+	if (fd < 0)
+		return NULL;
+	struct bound *b = mem_get(sizeof *b);
+	if (b == NULL) {
+		close(fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	*b = (struct bound){ .next = s->all, .address = *a, .fd = fd };
+	s->all = b;
+	return b;
+}
+
+/* "*" asks for IPv6 and IPv4; a system without IPv6 serves IPv4 alone. */
+static bool
+may_be_missing(const struct conf_listen *l, const union sock_address *a)
+{
+	return l->n_socks > 1 && a->any.sa_family == AF_INET6 &&
+		(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL);
+}
+
+/* 0, or -1 with errno. */
+static int
+claim_one(struct sockets *s, struct claim *c, const struct conf_listen *l,
+	const union sock_address *a)
+{
+	struct bound *b = find_open(s, c, a);
+	bool fresh = b == NULL;
+	if (fresh)
+		b = bind_new(s, a);
+	if (b == NULL)
+		return may_be_missing(l, a) ? 0 : -1;
+	b->users++;
+	c->bound[c->n] = b;
+	c->fresh[c->n] = fresh;
+	c->sockets[c->n++] = (struct service_socket){ .fd = b->fd, .listen = l };
+	return 0;
+}
+
+static int
+claim_room(struct claim *c, size_t cap)
+{
+	*c = (struct claim){ .cap = cap };
+	c->sockets = mem_get(cap * sizeof *c->sockets);
+	c->bound = mem_get(cap * sizeof(struct bound *));
+	c->fresh = mem_get(cap * sizeof *c->fresh);
+	return c->sockets == NULL || c->bound == NULL || c->fresh == NULL ? -1 : 0;
+}
+
+int
+sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, conf_report *report,
+	void *ctx)
+{
+	char name[NAME_MAX_TEXT], text[160];
+	int result = claim_room(out, c->n_listens * 2 + 1);
+	if (result != 0)
+		report(ctx, c->path.p, 0, "out of memory for listeners");
+	for (size_t i = 0; result != -1 && i < c->n_listens; i++) {
+		const struct conf_listen *l = &c->listens[i];
+		for (unsigned k = 0; k < l->n_socks; k++) {
+			if (claim_one(s, out, l, &l->socks[k]) == 0)
+				continue;
+			int why = errno;
+			name_of(&l->socks[k], name);
+			snprintf(text, sizeof text, "cannot listen on %s: %s", name, strerror(why));
+			report(ctx, c->path.p, 0, text);
+			result = 1;
+		}
+	}
+	return result == 0 ? 0 : -1;
+}
+
+static void
+close_unused(struct sockets *s)
+{
+	struct bound **at = &s->all;
+	while (*at != NULL) {
+		struct bound *b = *at;
+		if (b->users > 0) {
+			at = &b->next;
+			continue;
+		}
+		*at = b->next;
+		close(b->fd);
+		mem_put(b, sizeof *b);
+	}
+}
+
+void
+sockets_release(struct sockets *s, struct claim *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		c->bound[i]->users--;
+	close_unused(s);
+	if (c->sockets != NULL)
+		mem_put(c->sockets, c->cap * sizeof *c->sockets);
+	if (c->bound != NULL)
+		mem_put(c->bound, c->cap * sizeof(struct bound *));
+	if (c->fresh != NULL)
+		mem_put(c->fresh, c->cap * sizeof *c->fresh);
+	*c = (struct claim){ 0 };
+}
+
+void
+sockets_keep(struct sockets *s, const struct claim *c)
+{
+	for (struct bound *b = s->all; b != NULL; b = b->next)
+		if (c == NULL || !in_claim(c, b))
+			close(b->fd);
+}
+
+void
+sockets_log(const struct claim *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		union sock_address real;
+		socklen_t len = sizeof real;
+		char name[NAME_MAX_TEXT];
+		if (!c->fresh[i] || getsockname(c->sockets[i].fd, &real.any, &len) != 0)
+			continue;
+		name_of(&real, name);
+		log_info("listening on %s", name);
+	}
+}

@@ -1,0 +1,175 @@
+/*
+ * answer: what needs no provider.
+ *
+ * Called by client once the head is known, before request_begin. Own paths take GET, HEAD (same
+ * head, no body: the client's side sees to that) and OPTIONS; the proxied ones POST and OPTIONS.
+ * Whatever else is refused in the shape of the path's dialect, with the names that would do: a
+ * path without its /v1 is told so, a wrong method gets Allow.
+ *
+ * Bodies are composed into a buffer; without memory for it the answer is a 503.
+ */
+#include "proxy/answer.h"
+
+#include "base/version.h"
+#include "report/status.h"
+
+static void
+answer_buf(struct request *r, unsigned status, struct buf *body, int result)
+{
+	if (result < 0 || body->failed) {
+		struct error e = { .kind = ERROR_OVERLOADED,
+			.message = STR("the router has no memory left for the request") };
+
+		request_fail(r, &e, STR("retry-after: 1\r\n"));
+	} else {
+		request_answer(r, status, STR("application/json"), buf_str(body), STR(""));
+	}
+	buf_free(body);
+}
+
+static void
+answer_root(struct request *r)
+{
+	request_answer(r, 200, STR("text/plain"), STR("api-router " VERSION "\n"), STR(""));
+}
+
+static void
+answer_health(struct request *r)
+{
+	struct buf body = BUF_EMPTY;
+	unsigned status;
+	int result = status_health(&body, r->proxy->board, r->admin, &status);
+
+	answer_buf(r, status, &body, result);
+}
+
+static bool
+wants_anthropic(const struct request *r)
+{
+	return head_field(&r->head, STR("anthropic-version")) != NULL;
+}
+
+static void
+answer_models(struct request *r)
+{
+	struct buf body = BUF_EMPTY;
+	int result = status_models(&body, r->proxy->conf, wants_anthropic(r), r->proxy->started_s);
+
+	answer_buf(r, 200, &body, result);
+}
+
+static void
+answer_model(struct request *r)
+{
+	struct str id = str_skip(r->path, sizeof "/v1/models/" - 1);
+	struct buf body = BUF_EMPTY;
+	int result =
+		status_model(&body, r->proxy->conf, id, wants_anthropic(r), r->proxy->started_s);
+
+	if (result == 1) {
+		struct error e = { .kind = ERROR_NOT_FOUND,
+			.code = STR("model_not_found"),
+			.param = STR("model") };
+
+		e.message = arena_printf(&r->arena, "The model `%.*s` does not exist", STR_ARG(id));
+		if (wants_anthropic(r))
+			r->dialect = DIALECT_ANTHROPIC;
+		request_fail(r, &e, STR(""));
+		buf_free(&body);
+		return;
+	}
+	answer_buf(r, 200, &body, result);
+}
+
+static const struct own_path {
+	struct str path;
+	void (*answer)(struct request *r);
+	bool prefix;
+} own_paths[] = {
+	{ STR_INIT("/"), answer_root, false },
+	{ STR_INIT("/health"), answer_health, false },
+	{ STR_INIT("/v1/models"), answer_models, false },
+	{ STR_INIT("/v1/models/"), answer_model, true },
+};
+
+static const struct own_path *
+own_find(struct str path)
+{
+	for (size_t i = 0; i < sizeof own_paths / sizeof own_paths[0]; i++) {
+		const struct own_path *own = &own_paths[i];
+
+		if (own->prefix ? str_starts(path, own->path) && path.len > own->path.len
+				: str_eq(path, own->path))
+			return own;
+	}
+	return NULL;
+}
+
+static void
+refuse_method(struct request *r, struct str allow)
+{
+	struct error e = { .kind = ERROR_INVALID, .status = 405 };
+
+	e.message = arena_printf(&r->arena, "%.*s is not allowed on %.*s; allowed: %.*s",
+		STR_ARG(str_head(r->head.method, 32)), STR_ARG(str_head(r->path, 200)),
+		STR_ARG(allow));
+	request_fail(r, &e, arena_printf(&r->arena, "allow: %.*s\r\n", STR_ARG(allow)));
+}
+
+static void
+answer_options(struct request *r, struct str allow)
+{
+	request_answer(r, 204, STR(""), STR(""),
+		arena_printf(&r->arena, "allow: %.*s\r\n", STR_ARG(allow)));
+}
+
+static void
+refuse_path(struct request *r)
+{
+	struct error e = { .kind = ERROR_NOT_FOUND };
+	struct str shown = str_head(r->path, 200);
+	struct str with_v1 = arena_printf(&r->arena, "/v1%.*s", STR_ARG(r->path));
+	struct buf known = BUF_EMPTY;
+
+	if (endpoint_find(with_v1) || str_eq(with_v1, STR("/v1/models"))) {
+		e.message = arena_printf(&r->arena,
+			"unknown path %.*s: the /v1 is missing, use %.*s (the base URL of a client ends in /v1)",
+			STR_ARG(shown), STR_ARG(with_v1));
+	} else {
+		for (size_t i = 0; i < ENDPOINTS; i++) {
+			buf_add(&known, endpoints[i].path);
+			buf_add(&known, STR(", "));
+		}
+		e.message = arena_printf(&r->arena,
+			"unknown path %.*s; known: %.*s/v1/models, /health, /", STR_ARG(shown),
+			STR_ARG(buf_str(&known)));
+		buf_free(&known);
+	}
+	request_fail(r, &e, STR(""));
+}
+
+bool
+answer_own(struct request *r)
+{
+	const struct own_path *own = own_find(r->path);
+	struct str method = r->head.method;
+	struct str allow = own ? STR("GET, HEAD, OPTIONS") : STR("POST, OPTIONS");
+
+	if (str_eq(r->path, STR("*"))) {
+		answer_options(r, STR("GET, HEAD, POST, OPTIONS"));
+		return true;
+	}
+	if (!own && !r->endpoint) {
+		refuse_path(r);
+		return true;
+	}
+	if (r->endpoint && str_eq(method, STR("POST")))
+		return false;
+	if (str_eq(method, STR("OPTIONS")))
+		answer_options(r, allow);
+	else if (own && (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"))))
+		own->answer(r);
+	else
+		refuse_method(r, allow);
+	return true;
+}

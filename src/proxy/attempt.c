@@ -1,0 +1,534 @@
+/*
+ * attempt: who is asked, and the answer on its way back.
+ *
+ *     route --> target --> upstream or echo --head--> held --first event or byte--> committed -->
+ * end
+ *                  ^-------- failed before the commit, another target left ---|
+ *
+ * The commit is the moment the reply's head goes to the client. Before it a failure is an honest
+ * status; after it the client's dialect's error event, or a reply that is visibly cut. A stream is
+ * committed by its first event, or, when the provider has sent its head and then lets the
+ * heartbeat's time pass, by the first heartbeat.
+ *
+ * Backpressure: when the client's backlog is above stream.buffer_bytes the provider is not read;
+ * request_drained reads on. A streaming body is held up the other way round by upstream's queue.
+ */
+#include <string.h>
+
+#include "json/edit.h"
+#include "json/write.h"
+#include "net/clock.h"
+#include "proxy/forward.h"
+#include "proxy/request_private.h"
+
+#define QUEUE_HIGH (64 * 1024) /* of a streaming body that the provider has not taken */
+
+static void attempt_failed(struct request *r, enum upstream_end why, struct str detail, bool begun);
+
+void
+attempt_close(struct request *r)
+{
+	if (r->state != REQUEST_FORWARD)
+		return;
+	if (r->is_echo)
+		echo_close(&r->echo);
+	else
+		upstream_close(&r->upstream);
+}
+
+void
+attempt_pause(struct request *r, bool paused)
+{
+	r->paused = paused;
+	if (r->is_echo)
+		echo_pause(&r->echo, paused);
+	else
+		upstream_pause(&r->upstream, paused);
+}
+
+/* The head for the client, from the provider's. Its Content-Type is added at the commit, when the
+ * kind of reply is certain. */
+static int
+compose_reply(struct request *r, const struct head *h)
+{
+	struct buf *text = &r->proxy->text;
+	struct forward_reply f = { .upstream = h,
+		.dialect = r->dialect,
+		.request_id = r->id,
+		.provider = r->provider->name,
+		.model = r->target_model,
+		.status = h->status,
+		.upstream_us = (int64_t)r->upstream_us };
+
+	f.stream = h->status == 200 && (r->stream || r->live);
+	f.router_us = (int64_t)(clock_us() - r->began_us) - f.upstream_us;
+	buf_consume(text, buf_len(text));
+	forward_reply_head(text, &f);
+	if (text->failed) {
+		text->failed = false;
+		return -1;
+	}
+	r->reply_head = arena_copy(&r->arena, buf_str(text));
+	r->content_type = arena_copy(&r->arena, head_value(h, STR("content-type")));
+	return r->arena.failed ? -1 : 0;
+}
+
+static void
+commit(struct request *r, enum framing kind, uint64_t length)
+{
+	struct buf *text = &r->proxy->text;
+	struct str type = r->content_type;
+
+	if (r->relay.mode == RELAY_TO_STREAM)
+		type = STR("text/event-stream; charset=utf-8");
+	else if (r->relay.mode == RELAY_TO_REPLY)
+		type = STR("application/json");
+	buf_consume(text, buf_len(text));
+	buf_add(text, r->reply_head);
+	if (type.len > 0)
+		forward_field(text, STR("content-type"), type);
+	r->committed = true;
+	r->status = r->upstream_status;
+	r->ops->reply(r->client, text->failed ? STR("") : buf_str(text), kind, length);
+	text->failed = false;
+	if (!r->is_echo && upstream_all_sent(&r->upstream))
+		buf_free(&r->body);
+}
+
+/* The commit of a reply that goes on: in the provider's own framing where nothing may be put in. */
+static void
+commit_body(struct request *r)
+{
+	bool own = r->relay.mode == RELAY_PASS && r->reply_framing.kind == FRAMING_LENGTH;
+
+	if (!r->committed)
+		commit(r, own ? FRAMING_LENGTH : FRAMING_CHUNKED, r->reply_framing.length);
+}
+
+static void
+let_through(struct request *r, struct str data)
+{
+	if (data.len == 0)
+		return;
+	commit_body(r);
+	r->ops->data(r->client, data);
+	r->bytes_out += data.len;
+}
+
+static void
+heartbeat_set(struct request *r)
+{
+	uint32_t ms = r->proxy->conf->stream.heartbeat_ms;
+
+	if (r->live && ms > 0)
+		loop_timer_set(r->proxy->loop, &r->heartbeat, ms);
+}
+
+static void
+heartbeat_on_due(struct loop_timer *t)
+{
+	struct request *r = (struct request *)((char *)t - offsetof(struct request, heartbeat));
+	struct str beat = dialect_heartbeat(r->endpoint, r->relay.watch.started);
+
+	/* What is passed on as it is may still turn out to be another kind of reply: its framing is
+	 * not fixed before its first byte. */
+	if ((r->committed || r->relay.mode != RELAY_PASS) && r->ops->backlog(r->client) == 0) {
+		commit_body(r);
+		if (!r->relay.begun)
+			let_through(r, relay_begin(&r->relay));
+		if (relay_between(&r->relay))
+			let_through(r, beat);
+		r->ops->flush(r->client);
+		relay_settle(&r->relay);
+	}
+	heartbeat_set(r);
+}
+
+/* The provider refuses the key that the administrator gave: the client can do nothing about it. */
+static void
+own_key_refused(struct request *r, unsigned status)
+{
+	attempt_close(r);
+	log_error("provider %.*s answered %u: it refuses %.*s", STR_ARG(r->provider->name), status,
+		STR_ARG(r->provider->api_key_name));
+	attempt_failed(r, UPSTREAM_CREDENTIAL, r->provider->api_key_name, true);
+}
+
+static void
+on_head(void *owner, const struct head *h, const struct head_framing *f)
+{
+	struct request *r = owner;
+	struct relay_start start = { .endpoint = r->endpoint,
+		.arena = &r->arena,
+		.status = h->status,
+		.content_type = head_value(h, STR("content-type")),
+		.stream = r->stream,
+		.include_usage = r->include_usage,
+		.until_close = f->kind == FRAMING_CLOSE,
+		.reply_bytes = r->proxy->conf->limits.reply_bytes,
+		.event_bytes = r->proxy->conf->limits.event_bytes };
+	struct str coding = head_value(h, STR("content-encoding"));
+
+	r->upstream_us = clock_us() - r->attempt_us;
+	r->upstream_status = h->status;
+	if (h->status == 401 && r->own_key) {
+		own_key_refused(r, h->status);
+		return;
+	}
+	start.coded = coding.len > 0 && !str_eq_nocase(coding, STR("identity"));
+	r->reply_framing = *f;
+	r->live = h->status == 200 &&
+		(str_eq_nocase(head_media_type(start.content_type), STR("text/event-stream")) ||
+			(r->stream && r->endpoint->chat)) &&
+		!(r->endpoint->chat && !r->stream);
+	if (compose_reply(r, h) < 0) {
+		attempt_close(r);
+		request_fail_memory(r);
+		return;
+	}
+	start.content_type = r->content_type;
+	relay_open(&r->relay, &start);
+	r->relaying = true;
+	heartbeat_set(r);
+}
+
+static void
+relay_failed(struct request *r, enum relay_verdict verdict)
+{
+	attempt_close(r);
+	if (verdict == RELAY_MEMORY)
+		attempt_failed(r, UPSTREAM_MEMORY, STR(""), true);
+	else if (verdict == RELAY_TOO_LARGE)
+		attempt_failed(r, UPSTREAM_BODY,
+			STR("it is larger than limits.reply_bytes or limits.event_bytes"), true);
+	else if (verdict == RELAY_ERROR)
+		attempt_failed(r, UPSTREAM_BODY, r->relay.message, true);
+	else
+		attempt_failed(r, r->relay.mode == RELAY_TO_STREAM ? UPSTREAM_BODY : UPSTREAM_CUT,
+			STR(""), true);
+}
+
+static void
+on_data(void *owner, struct str data)
+{
+	struct request *r = owner;
+	struct str held, now;
+	enum relay_verdict verdict = relay_take(&r->relay, data, &held, &now);
+
+	if (r->first_byte_us == 0)
+		r->first_byte_us = clock_us();
+	if (verdict != RELAY_OK) {
+		relay_failed(r, verdict);
+		return;
+	}
+	let_through(r, held);
+	let_through(r, now);
+	if (held.len > 0)
+		r->ops->flush(r->client);
+	if (relay_settle(&r->relay) != RELAY_OK)
+		relay_failed(r, RELAY_MEMORY);
+}
+
+static void
+on_turn(void *owner)
+{
+	struct request *r = owner;
+
+	r->ops->flush(r->client);
+	if (r->state != REQUEST_FORWARD)
+		return; /* the client was found gone */
+	if (!r->paused && r->ops->backlog(r->client) > r->proxy->conf->stream.buffer_bytes)
+		attempt_pause(r, true);
+	if (r->committed || r->relay.mode != RELAY_EVENTS)
+		heartbeat_set(r);
+}
+
+static void
+on_room(void *owner)
+{
+	struct request *r = owner;
+
+	r->ops->body(r->client, true);
+}
+
+/* The reply is whole: what is still here leaves, then its end. */
+static void
+finish(struct request *r)
+{
+	struct buf rest = BUF_EMPTY;
+	enum relay_verdict verdict = relay_finish(&r->relay, &rest);
+
+	if (verdict != RELAY_OK) {
+		buf_free(&rest);
+		relay_failed(r, verdict);
+		return;
+	}
+	if (!r->committed && r->relay.mode == RELAY_TO_REPLY)
+		commit(r, FRAMING_LENGTH, buf_len(&rest));
+	else if (!r->committed && r->reply_framing.kind == FRAMING_NONE)
+		commit(r, FRAMING_NONE, 0);
+	commit_body(r);
+	let_through(r, buf_str(&rest));
+	request_end(r, true);
+	buf_free(&rest);
+}
+
+static void
+on_done(void *owner)
+{
+	finish(owner);
+}
+
+static void
+on_failed(void *owner, enum upstream_end why, struct str detail, bool begun)
+{
+	struct request *r = owner;
+
+	if (r->relaying && relay_answered(&r->relay) && r->relay.watch.ended)
+		finish(r); /* the answer was whole; only the connection failed */
+	else
+		attempt_failed(r, why, detail, begun);
+}
+
+static const struct upstream_ops ops = {
+	.head = on_head,
+	.data = on_data,
+	.turn = on_turn,
+	.room = on_room,
+	.done = on_done,
+	.failed = on_failed,
+};
+
+/* Tell the client, and the log. */
+static void
+report_failure(struct request *r, enum upstream_end why, struct str detail, bool begun)
+{
+	struct error e = { .kind = upstream_end_kind(why) };
+	bool final = (begun && e.kind == ERROR_TIMEOUT) || why == UPSTREAM_CREDENTIAL ||
+		why == UPSTREAM_NO_CREDENTIAL;
+	struct str text = upstream_end_text(why), name = r->provider->name;
+
+	e.message =
+		arena_printf(&r->arena, "provider %.*s: %.*s%s%.*s%s", STR_ARG(name), STR_ARG(text),
+			detail.len > 0 ? " (" : "", STR_ARG(detail), detail.len > 0 ? ")" : "");
+	if (!e.message.p)
+		e.message = text;
+	log_warn("request %.*s: %.*s", STR_ARG(r->id), STR_ARG(e.message));
+	r->end = e.kind == ERROR_TIMEOUT ? END_TIMEOUT : END_UPSTREAM_ERROR;
+	request_fail(r, &e,
+		final                                ? STR("x-should-retry: false\r\n")
+			: e.kind == ERROR_OVERLOADED ? STR("retry-after: 1\r\n")
+						     : STR(""));
+}
+
+/* The target that is asked next, or NULL. There is one try so far: the choice among several goes by
+ * weight. */
+static const struct conf_target *
+next_target(struct request *r)
+{
+	if (r->attempts > 0)
+		return NULL;
+	return route_choose(&r->match, (uint32_t)(proxy_random(r->proxy) >> 32));
+}
+
+/* What is sent upstream: head and body, the model's name replaced where it differs. */
+static int
+compose_message(struct request *r, struct upstream_message *m)
+{
+	struct str text = buf_str(&r->body);
+	struct json_edit edit = { .before = text, .value = STR(""), .after = STR("") };
+	struct buf *head = &r->proxy->text;
+	struct forward_request f = { .client = &r->head,
+		.provider = r->provider,
+		.request_id = r->id };
+
+	if (r->model.p && !str_eq(r->model, r->target_model))
+		edit = json_replace(text, &r->model_token, json_quote(&r->arena, r->target_model));
+	f.path = endpoint_upstream(r->endpoint, r->provider->dialect);
+	m->more = r->streaming ? r->framing.length - r->body_len : 0;
+	m->replayable = !r->streaming;
+	f.length = json_edit_len(&edit) + m->more;
+	buf_consume(head, buf_len(head));
+	forward_request_head(head, &f);
+	m->parts[0] = arena_copy(&r->arena, buf_str(head));
+	m->parts[1] = edit.before;
+	m->parts[2] = edit.value;
+	m->parts[3] = edit.after;
+	if (!head->failed && !r->arena.failed)
+		return 0;
+	head->failed = false;
+	return -1;
+}
+
+static void
+start_echo(struct request *r)
+{
+	struct echo_request e = { .endpoint = r->endpoint,
+		.body = buf_str(&r->body),
+		.model = r->target_model,
+		.stream = r->stream,
+		.include_usage = r->include_usage };
+
+	r->is_echo = true;
+	echo_start(&r->echo, r->proxy, r->provider, &ops, r, &r->arena, &e);
+}
+
+static void
+start(struct request *r)
+{
+	struct upstream_message m;
+
+	r->attempts++;
+	r->attempt_us = clock_us();
+	r->state = REQUEST_FORWARD;
+	if (r->provider->dialect == DIALECT_ECHO) {
+		start_echo(r);
+		return;
+	}
+	r->is_echo = false;
+	if (compose_message(r, &m) < 0) {
+		r->upstream.state = UPSTREAM_IDLE;
+		request_fail_memory(r);
+		return;
+	}
+	upstream_start(&r->upstream, r->proxy, r->provider, &ops, r, &m);
+}
+
+/* The target's dialect lacks this path. */
+static void
+refuse_endpoint(struct request *r)
+{
+	struct str dialect = dialect_name(r->provider->dialect), path = r->endpoint->path;
+
+	if (r->endpoint->id == ENDPOINT_COUNT_TOKENS)
+		request_fail_text(r, ERROR_NOT_FOUND,
+			STR("this model's provider does not count tokens"), STR(""));
+	else if (r->endpoint->id == ENDPOINT_RESPONSES)
+		request_fail_text(r, ERROR_INVALID,
+			arena_printf(&r->arena,
+				"the provider of `%.*s` speaks %.*s, which has no /v1/responses; use /v1/chat/completions (in the AI SDK: .chat())",
+				STR_ARG(r->model), STR_ARG(dialect)),
+			STR("model"));
+	else
+		request_fail_text(r, ERROR_INVALID,
+			arena_printf(&r->arena,
+				"the provider of `%.*s` speaks %.*s, which has no %.*s",
+				STR_ARG(r->model), STR_ARG(dialect), STR_ARG(path)),
+			STR("model"));
+}
+
+/* Ask the next target. False when there is none left, and nothing was told. */
+static bool
+attempt_next(struct request *r)
+{
+	const struct conf_target *target = next_target(r);
+	bool missing;
+
+	if (!target)
+		return false;
+	r->provider = target->provider;
+	r->target_model = route_model(target, r->model);
+	if (endpoint_upstream(r->endpoint, r->provider->dialect).len == 0) {
+		refuse_endpoint(r);
+		return true;
+	}
+	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
+	if (missing) {
+		r->attempts++;
+		log_error("provider %.*s has no credential: %.*s is not set",
+			STR_ARG(r->provider->name), STR_ARG(r->provider->api_key_name));
+		report_failure(r, UPSTREAM_NO_CREDENTIAL, r->provider->api_key_name, false);
+		return true;
+	}
+	start(r);
+	return true;
+}
+
+static void
+attempt_failed(struct request *r, enum upstream_end why, struct str detail, bool begun)
+{
+	if (r->relaying && !r->committed) {
+		request_unrelay(r);
+		loop_timer_clear(r->proxy->loop, &r->heartbeat);
+	}
+	if (r->committed || r->streaming || !attempt_next(r))
+		report_failure(r, why, detail, begun);
+}
+
+static void
+refuse_model(struct request *r)
+{
+	struct error e = { .kind = ERROR_NOT_FOUND,
+		.code = STR("model_not_found"),
+		.param = STR("model") };
+
+	e.message = arena_printf(&r->arena,
+		"The model `%.*s` does not exist: no route, provider or provider/model name serves it on %.*s",
+		STR_ARG(str_head(r->model, 256)), STR_ARG(r->endpoint->path));
+	request_fail(r, &e, STR(""));
+}
+
+static bool
+find_route(struct request *r)
+{
+	if (r->match.n_targets > 0 ||
+		route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
+		return true;
+	if (!r->model.p)
+		request_fail_text(r, ERROR_INVALID, STR("the body names no `model`"), STR("model"));
+	else
+		refuse_model(r);
+	return false;
+}
+
+/* Does the client want the usage chunk? Only conversions need to know, so it is looked up late. */
+static bool
+wants_usage(struct request *r)
+{
+	struct str body = buf_str(&r->body);
+	const struct json_token *options, *wanted;
+	struct json_scan scan;
+	struct str text;
+
+	if (!r->stream || r->streaming || r->scan.n == 0)
+		return false;
+	options = json_member(&r->scan, body, r->scan.tokens, STR("stream_options"), NULL);
+	if (!options || options->type != JSON_OBJECT)
+		return false;
+	text = json_raw(body, options);
+	if (json_scan_text(&scan, &r->arena, text, 2, JSON_DEPTH_MAX) < 0)
+		return false;
+	wanted = json_member(&scan, text, scan.tokens, STR("include_usage"), NULL);
+	return wanted && wanted->type == JSON_TRUE;
+}
+
+bool
+attempt_can_stream(struct request *r)
+{
+	if (!route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
+		return true; /* refused at once by attempt_begin */
+	for (size_t i = 0; i < r->match.n_targets; i++)
+		if (r->match.targets[i].provider->dialect == DIALECT_ECHO)
+			return false;
+	return true;
+}
+
+void
+attempt_begin(struct request *r)
+{
+	r->heartbeat.on_due = heartbeat_on_due;
+	if (!find_route(r))
+		return;
+	r->include_usage = wants_usage(r);
+	attempt_next(r);
+}
+
+void
+attempt_send(struct request *r, struct str piece)
+{
+	if (r->state != REQUEST_FORWARD || r->is_echo || !upstream_is_open(&r->upstream))
+		return;
+	upstream_send(&r->upstream, piece);
+	if (r->state == REQUEST_FORWARD && upstream_queued(&r->upstream) > QUEUE_HIGH)
+		r->ops->body(r->client, false);
+}

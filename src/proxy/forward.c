@@ -1,0 +1,304 @@
+/*
+ * forward: the heads that cross.
+ *
+ * To the provider goes what is on the list below and what the configuration adds, which wins over
+ * the client's; never a cookie, never a hop-by-hop field, never a credential that was not meant for
+ * it. To the client goes every end-to-end field but those that speak of the connection or of the
+ * provider's own house. Pure functions: request hands in the facts.
+ */
+#include "proxy/forward.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+#include "net/clock.h"
+
+/* Fields that a client may send on to a provider (REFERENCE, reply headers); a name that ends in
+ * `-` is a prefix. */
+static const struct str passed[] = {
+	STR_INIT("accept"),
+	STR_INIT("content-type"),
+	STR_INIT("user-agent"),
+	STR_INIT("anthropic-"),
+	STR_INIT("openai-"),
+	STR_INIT("idempotency-key"),
+	STR_INIT("x-stainless-"),
+	STR_INIT("traceparent"),
+	STR_INIT("tracestate"),
+	STR_INIT("http-referer"),
+	STR_INIT("x-title"),
+};
+
+/* Fields that hold a client's credential, in the order in which they are looked for; with
+ * Anthropic's, x-api-key is the first. */
+static const struct str credentials[] = {
+	STR_INIT("x-api-key"),
+	STR_INIT("authorization"),
+	STR_INIT("x-api-key"),
+	STR_INIT("api-key"),
+	STR_INIT("x-goog-api-key"),
+};
+
+/* Fields of a provider's reply that stay here, or are written anew, beside the hop-by-hop ones. */
+static const struct str dropped[] = {
+	STR_INIT("content-length"),
+	STR_INIT("content-type"),
+	STR_INIT("set-cookie"),
+	STR_INIT("set-cookie2"),
+	STR_INIT("server"),
+	STR_INIT("alt-svc"),
+	STR_INIT("strict-transport-security"),
+	STR_INIT("nel"),
+	STR_INIT("report-to"),
+	STR_INIT("expect-ct"),
+	STR_INIT("x-powered-by"),
+	STR_INIT("via"),
+	STR_INIT("x-api-router-provider"),
+	STR_INIT("x-api-router-model"),
+	STR_INIT("x-upstream-request-id"),
+};
+
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+static bool
+listed(const struct str *table, size_t n, struct str name)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct str entry = table[i];
+		bool prefix = entry.p[entry.len - 1] == '-';
+
+		if (str_eq_nocase(prefix ? str_head(name, entry.len) : name, entry))
+			return true;
+	}
+	return false;
+}
+
+void
+forward_field(struct buf *out, struct str name, struct str value)
+{
+	char *p = buf_room(out, name.len + value.len + 4);
+	struct str parts[] = { name, STR(": "), value, STR("\r\n") };
+
+	if (!p)
+		return;
+	for (size_t i = 0; i < COUNT(parts); i++)
+		buf_add(out, parts[i]);
+}
+
+static bool
+configured(const struct conf_provider *p, struct str name)
+{
+	for (size_t i = 0; i < p->n_headers; i++)
+		if (str_eq_nocase(p->headers[i].name, name))
+			return true;
+	return false;
+}
+
+/* The client's credential field, or NULL. */
+static const struct field *
+client_credential(const struct head *h, enum dialect_id dialect)
+{
+	for (size_t i = dialect == DIALECT_ANTHROPIC ? 0 : 1; i < COUNT(credentials); i++) {
+		const struct field *f = head_field(h, credentials[i]);
+
+		if (f && f->value.len > 0)
+			return f;
+	}
+	return NULL;
+}
+
+bool
+forward_own_credential(const struct head *client, const struct conf_provider *provider,
+	bool *missing)
+{
+	bool own = provider->credential == CREDENTIAL_PROVIDER ||
+		(provider->credential == CREDENTIAL_CLIENT_OR_PROVIDER &&
+			!client_credential(client, provider->dialect));
+
+	*missing = own && provider->api_key.len == 0 && provider->api_key_name.len > 0;
+	return own && provider->api_key.len > 0;
+}
+
+static void
+add_credential(struct buf *out, const struct forward_request *f)
+{
+	bool missing;
+	const struct field *field;
+
+	if (forward_own_credential(f->client, f->provider, &missing)) {
+		if (f->provider->dialect == DIALECT_ANTHROPIC) {
+			forward_field(out, STR("x-api-key"), f->provider->api_key);
+			return;
+		}
+		buf_add(out, STR("authorization: Bearer "));
+		buf_add(out, f->provider->api_key);
+		buf_add(out, STR("\r\n"));
+		return;
+	}
+	if (f->provider->credential < CREDENTIAL_CLIENT)
+		return;
+	field = client_credential(f->client, f->provider->dialect);
+	if (field)
+		forward_field(out, field->name, field->value);
+}
+
+static void
+add_request_line(struct buf *out, const struct forward_request *f)
+{
+	struct str mine = f->provider->base_query, theirs = f->client->query;
+
+	buf_add(out, STR("POST "));
+	buf_add(out, f->provider->base_path);
+	buf_add(out, f->path);
+	if (mine.len > 0 || theirs.len > 0)
+		buf_add(out, STR("?"));
+	buf_add(out, mine);
+	if (mine.len > 0 && theirs.len > 0)
+		buf_add(out, STR("&"));
+	buf_add(out, theirs);
+	buf_add(out, STR(" HTTP/1.1\r\n"));
+}
+
+void
+forward_request_head(struct buf *out, const struct forward_request *f)
+{
+	const struct conf_provider *p = f->provider;
+	const struct head *h = f->client;
+	bool version = false, type = false;
+
+	add_request_line(out, f);
+	forward_field(out, STR("host"), p->host_field);
+	for (size_t i = 0; i < h->n; i++) {
+		struct str name = h->fields[i].name;
+
+		if (!listed(passed, COUNT(passed), name) || configured(p, name) ||
+			head_hop_by_hop(h, name))
+			continue;
+		forward_field(out, name, h->fields[i].value);
+		version |= str_eq_nocase(name, STR("anthropic-version"));
+		type |= str_eq_nocase(name, STR("content-type"));
+	}
+	for (size_t i = 0; i < p->n_headers; i++) {
+		forward_field(out, p->headers[i].name, p->headers[i].value);
+		version |= str_eq_nocase(p->headers[i].name, STR("anthropic-version"));
+		type |= str_eq_nocase(p->headers[i].name, STR("content-type"));
+	}
+	if (p->dialect == DIALECT_ANTHROPIC && !version)
+		forward_field(out, STR("anthropic-version"), p->version);
+	if (!type)
+		forward_field(out, STR("content-type"), STR("application/json"));
+	if (!configured(p, STR("accept-encoding")))
+		forward_field(out, STR("accept-encoding"), STR("identity"));
+	if (!configured(p, STR("x-request-id")))
+		forward_field(out, STR("x-request-id"), f->request_id);
+	add_credential(out, f);
+	buf_printf(out, "content-length: %" PRIu64 "\r\n\r\n", f->length);
+}
+
+static struct str
+reason_of(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		struct str reason;
+	} reasons[] = {
+		{ 200, STR_INIT("OK") },
+		{ 204, STR_INIT("No Content") },
+		{ 400, STR_INIT("Bad Request") },
+		{ 401, STR_INIT("Unauthorized") },
+		{ 403, STR_INIT("Forbidden") },
+		{ 404, STR_INIT("Not Found") },
+		{ 405, STR_INIT("Method Not Allowed") },
+		{ 408, STR_INIT("Request Timeout") },
+		{ 411, STR_INIT("Length Required") },
+		{ 413, STR_INIT("Content Too Large") },
+		{ 414, STR_INIT("URI Too Long") },
+		{ 415, STR_INIT("Unsupported Media Type") },
+		{ 417, STR_INIT("Expectation Failed") },
+		{ 429, STR_INIT("Too Many Requests") },
+		{ 431, STR_INIT("Request Header Fields Too Large") },
+		{ 500, STR_INIT("Internal Server Error") },
+		{ 501, STR_INIT("Not Implemented") },
+		{ 502, STR_INIT("Bad Gateway") },
+		{ 503, STR_INIT("Service Unavailable") },
+		{ 504, STR_INIT("Gateway Timeout") },
+		{ 505, STR_INIT("HTTP Version Not Supported") },
+		{ 529, STR_INIT("Overloaded") },
+	};
+
+	for (size_t i = 0; i < COUNT(reasons); i++)
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	return STR("");
+}
+
+/* The provider's fields that cross. */
+static void
+add_upstream_fields(struct buf *out, const struct forward_reply *f)
+{
+	const struct head *h = f->upstream;
+
+	for (size_t i = 0; i < h->n; i++) {
+		struct str name = h->fields[i].name, value = h->fields[i].value;
+		bool id = str_eq_nocase(name, STR("x-request-id")) ||
+			(f->dialect == DIALECT_ANTHROPIC && str_eq_nocase(name, STR("request-id")));
+
+		if (id) {
+			forward_field(out, STR("x-upstream-request-id"), value);
+			continue;
+		}
+		if (listed(dropped, COUNT(dropped), name) || head_hop_by_hop(h, name))
+			continue;
+		forward_field(out, name, value);
+	}
+}
+
+static void
+add_timing(struct buf *out, const struct forward_reply *f)
+{
+	buf_printf(out, "server-timing: router;dur=%.3f", (double)f->router_us / 1000.0);
+	if (f->upstream_us >= 0)
+		buf_printf(out, ", upstream;dur=%.3f", (double)f->upstream_us / 1000.0);
+	buf_add(out, STR("\r\n"));
+}
+
+/* RFC 9110 6.6.1: a reply that came without a date gets one here. */
+static void
+add_date(struct buf *out)
+{
+	static char text[48];
+	static time_t of;
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	struct tm tm;
+
+	if (now != of) {
+		gmtime_r(&now, &tm);
+		strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		of = now;
+	}
+	forward_field(out, STR("date"), str_of(text));
+}
+
+void
+forward_reply_head(struct buf *out, const struct forward_reply *f)
+{
+	struct str reason = f->upstream ? f->upstream->reason : reason_of(f->status);
+
+	buf_printf(out, "HTTP/1.1 %03u %.*s\r\n", f->status, STR_ARG(reason));
+	if (f->upstream)
+		add_upstream_fields(out, f);
+	if (!f->upstream || !head_field(f->upstream, STR("date")))
+		add_date(out);
+	if (f->stream && (!f->upstream || !head_field(f->upstream, STR("cache-control"))))
+		buf_add(out, STR("cache-control: no-cache\r\n"));
+	if (f->stream && (!f->upstream || !head_field(f->upstream, STR("x-accel-buffering"))))
+		buf_add(out, STR("x-accel-buffering: no\r\n"));
+	forward_field(out, STR("x-request-id"), f->request_id);
+	if (f->dialect == DIALECT_ANTHROPIC)
+		forward_field(out, STR("request-id"), f->request_id);
+	if (f->provider.len > 0)
+		forward_field(out, STR("x-api-router-provider"), f->provider);
+	if (f->model.len > 0)
+		forward_field(out, STR("x-api-router-model"), f->model);
+	add_timing(out, f);
+}

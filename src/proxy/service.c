@@ -1,0 +1,183 @@
+/*
+ * service: all the traffic of one worker.
+ *
+ *     serving --drain--> grace --> draining --> empty: the loop is stopped
+ *         `------------------------- stop ----> told, flushed: the loop is stopped
+ *
+ * The worker opens it, tells it to drain or stop, and turns the loop until that is stopped. It owns
+ * what the modules of this floor share (struct proxy), the listeners and the clients. Only its
+ * opening can fail, and then the worker does not start.
+ */
+#include "proxy/service.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "net/clock.h"
+#include "proxy/listener.h"
+#include "proxy/pool.h"
+
+#define STOP_MS 1000   /* for what the clients are told at a stop to leave */
+#define OTHER_FILES 32 /* descriptors that are neither clients' nor providers' */
+
+struct service {
+	struct proxy proxy;
+	struct clients clients;
+	struct listeners listeners;
+	struct loop_timer grace, limit;
+	bool stopping;
+};
+
+static void
+flush_log(struct loop_later *later)
+{
+	struct proxy *p = (struct proxy *)((char *)later - offsetof(struct proxy, log_flush));
+
+	sink_flush(p->access);
+}
+
+/* Connections from clients: each may need another one to a provider. */
+static unsigned
+connection_limit(const struct conf *c)
+{
+	struct rlimit files;
+	size_t most = c->limits.connections;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
+		files.rlim_cur > OTHER_FILES && (files.rlim_cur - OTHER_FILES) / 2 < most) {
+		most = (size_t)(files.rlim_cur - OTHER_FILES) / 2;
+		log_warn("limits.connections is %zu, but %llu descriptors allow for %zu only",
+			c->limits.connections, (unsigned long long)files.rlim_cur, most);
+	}
+	return (unsigned)most;
+}
+
+static void
+proxy_open(struct proxy *p, const struct service_start *start)
+{
+	const struct conf *c = start->conf;
+
+	*p = (struct proxy){ .conf = c,
+		.loop = start->loop,
+		.board = start->board,
+		.row = start->row,
+		.generation = start->generation,
+		.addresses = start->addresses,
+		.access = start->access,
+		.started_s = start->started_s,
+		.log_flush.run = flush_log };
+	p->scratch = mem_boot(PROXY_READ);
+	p->fields = mem_boot(c->limits.headers * sizeof *p->fields);
+	while (p->random == 0)
+		if (getrandom(&p->random, sizeof p->random, 0) != (long)sizeof p->random)
+			p->random = clock_us();
+	p->pools = pool_open_all(p);
+	mem_limit(c->limits.memory);
+}
+
+static void
+grace_over(struct loop_timer *t)
+{
+	struct service *s = (struct service *)((char *)t - offsetof(struct service, grace));
+
+	listeners_close(&s->listeners);
+	s->proxy.draining = true;
+	for (size_t i = 0; i < s->proxy.conf->n_providers; i++)
+		pool_age(&s->proxy.pools[i], true);
+	clients_drain(&s->clients);
+}
+
+static void
+limit_over(struct loop_timer *t)
+{
+	struct service *s = (struct service *)((char *)t - offsetof(struct service, limit));
+
+	if (!s->stopping) {
+		service_stop(s);
+		return;
+	}
+	clients_close(&s->clients);
+	loop_stop(s->proxy.loop);
+}
+
+struct service *
+service_open(const struct service_start *start)
+{
+	struct service *s = mem_boot(sizeof *s);
+
+	proxy_open(&s->proxy, start);
+	s->grace.on_due = grace_over;
+	s->limit.on_due = limit_over;
+	clients_open(&s->clients, &s->proxy, connection_limit(start->conf));
+	listeners_open(&s->listeners, &s->proxy, &s->clients, start->n_sockets);
+	for (size_t i = 0; i < start->n_sockets; i++)
+		listeners_add(&s->listeners, start->sockets[i].fd, start->sockets[i].listen->admin);
+	return s;
+}
+
+/* Set the timer unless it is due earlier already. */
+static void
+due_within(struct service *s, struct loop_timer *t, uint64_t ms)
+{
+	if (t->due > 0 && t->due <= clock_ms() + ms)
+		return;
+	loop_timer_clear(s->proxy.loop, t);
+	loop_timer_set(s->proxy.loop, t, ms);
+}
+
+void
+service_drain(struct service *s, unsigned grace_ms, unsigned limit_ms)
+{
+	if (limit_ms > 0)
+		due_within(s, &s->limit, limit_ms);
+	if (s->proxy.draining)
+		return;
+	if (grace_ms > 0) {
+		due_within(s, &s->grace, grace_ms);
+		return;
+	}
+	loop_timer_clear(s->proxy.loop, &s->grace);
+	grace_over(&s->grace);
+}
+
+void
+service_stop(struct service *s)
+{
+	s->stopping = true;
+	loop_timer_clear(s->proxy.loop, &s->grace);
+	listeners_close(&s->listeners);
+	s->proxy.draining = true;
+	loop_timer_clear(s->proxy.loop, &s->limit);
+	loop_timer_set(s->proxy.loop, &s->limit, STOP_MS);
+	clients_stop(&s->clients);
+}
+
+void
+service_second(struct service *s)
+{
+	for (size_t i = 0; i < s->proxy.conf->n_providers; i++)
+		pool_age(&s->proxy.pools[i], false);
+	ROW_SET(s->proxy.row->memory_kib, (uint32_t)(mem_used() / 1024));
+}
+
+void
+service_close(struct service *s)
+{
+	listeners_close(&s->listeners);
+	clients_close(&s->clients);
+	loop_timer_clear(s->proxy.loop, &s->grace);
+	loop_timer_clear(s->proxy.loop, &s->limit);
+	for (size_t i = 0; i < s->proxy.conf->n_providers; i++)
+		pool_age(&s->proxy.pools[i], true);
+	for (int turn = 0; turn < 4; turn++)
+		loop_turn(s->proxy.loop, 0); /* the deferred frees; the worker's timers still run */
+	pool_close_all(&s->proxy);
+	sink_flush(s->proxy.access);
+	buf_free(&s->proxy.text);
+	buf_free(&s->clients.gather.raw);
+	free(s->proxy.fields);
+	free(s->proxy.scratch);
+	listeners_free(&s->listeners);
+	free(s);
+}

@@ -1,0 +1,60 @@
+// processes: what /proc says about the daemon's processes.
+
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+
+const read = (pid, name) => {
+	try {
+		return readFileSync(`/proc/${pid}/${name}`, 'latin1');
+	} catch {
+		return '';
+	}
+};
+
+// Pids of the children of the daemon's master that call themselves so: 'w' for workers, 'dns' for the resolver.
+function named(daemon, title) {
+	return daemon.children().filter((p) => p.state !== 'Z' && read(p.pid, 'comm').startsWith(`api-router:${title}`))
+		.map((p) => p.pid);
+}
+export const workers = (daemon) => named(daemon, 'w');
+export const resolvers = (daemon) => named(daemon, 'dns');
+
+export const alive = (pid) => {
+	const stat = read(pid, 'stat');
+	return stat !== '' && stat.slice(stat.lastIndexOf(')') + 2)[0] !== 'Z';
+};
+
+// A line of /proc/PID/status.
+export const status = (pid, name) => read(pid, 'status').match(new RegExp(`^${name}:\\s*(.*)$`, 'm'))?.[1];
+export const residentKib = (pid) => Number(status(pid, 'VmRSS').split(' ')[0]);
+export const mappings = (pid) => read(pid, 'smaps').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).filter(Boolean);
+
+// What its descriptors lead to: { '3': 'socket:[123]', ... }.
+export function descriptors(pid) {
+	const all = {};
+	for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+		try {
+			all[fd] = readlinkSync(`/proc/${pid}/fd/${fd}`);
+		} catch {
+			// closed meanwhile
+		}
+	}
+	return all;
+}
+export const descriptorCount = (pid) => Object.keys(descriptors(pid)).length;
+
+// IPv4 sockets of the system: [{ local, remote, state, inode }], the first two port numbers.
+function sockets() {
+	return readFileSync('/proc/net/tcp', 'latin1').trim().split('\n').slice(1).map((line) => {
+		const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/);
+		const port = (text) => parseInt(text.split(':')[1], 16);
+		return { local: port(local), remote: port(remote), state: parseInt(state, 16), inode };
+	});
+}
+// The clients' ports of the connections that a process has accepted on one of the daemon's port.
+export function clientPorts(pid, port) {
+	const own = new Set(Object.values(descriptors(pid)));
+	return new Set(sockets().filter((t) => t.local === port && t.state === 1 && own.has(`socket:[${t.inode}]`))
+		.map((t) => t.remote));
+}
+// Does anybody listen on this port?
+export const isListening = (port) => sockets().some((t) => t.local === port && t.state === 10);

@@ -1,0 +1,184 @@
+/*
+ * text: runs of every length and every byte, against rules of one line; from memory that ends where
+ * the run may end.
+ */
+#include "json/text.h"
+
+#include <string.h>
+
+#include "unit.h"
+
+static struct str
+copy_exact(struct str s)
+{
+	char *p = malloc(s.len > 0 ? s.len : 1);
+	if (!p)
+		ck_abort_msg("no memory");
+	memcpy(p, s.p, s.len);
+	return (struct str){ p, s.len };
+}
+
+static size_t
+plain_run_by_rule(const char *p, size_t len)
+{
+	size_t i = 0;
+	for (; i < len; i++) {
+		unsigned char c = (unsigned char)p[i];
+		if (c == '"' || c == '\\' || c < 0x20 || c >= 0x80)
+			break;
+	}
+	return i;
+}
+
+START_TEST(plain_runs_of_every_length)
+{
+	static const unsigned char stops[] = { '"', '\\', 0, 0x1F, 0x0A, 0x80, 0xFF, 0x20, 0x7F,
+		0x21, 0x23, 0x5B, 0x5D };
+	for (size_t len = 0; len <= 150; len++)
+		for (size_t at = 0; at < len; at++)
+			for (size_t k = 0; k < sizeof stops; k++) {
+				char *p = malloc(len);
+				if (!p)
+					ck_abort_msg("no memory");
+				memset(p, 'x', len);
+				p[at] = (char)stops[k];
+				if (at + 3 < len)
+					p[at + 3] = '"';
+				size_t run = json_plain_run(p, len);
+				if (run != plain_run_by_rule(p, len))
+					ck_abort_msg("%zu of %zu: %zu", at, len, run);
+				free(p);
+			}
+	ck_assert_uint_eq(json_plain_run("", 0), 0);
+}
+END_TEST
+
+START_TEST(plain_runs_know_every_byte)
+{
+	for (unsigned byte = 0; byte < 256; byte++)
+		for (size_t at = 0; at < 100; at++) {
+			char p[100];
+			memset(p, 'x', sizeof p);
+			p[at] = (char)byte;
+			ck_assert_uint_eq(json_plain_run(p, sizeof p),
+				plain_run_by_rule(p, sizeof p));
+		}
+}
+END_TEST
+
+/* Length of the sequence at `p`, decoded and judged by its value; 0 when it is none of two to four
+ * bytes. */
+static size_t
+wide_by_rule(const unsigned char *p, size_t len)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = len == 0    ? 0
+		: p[0] >= 0xF8 ? 0
+		: p[0] >= 0xF0 ? 4
+		: p[0] >= 0xE0 ? 3
+		: p[0] >= 0xC0 ? 2
+			       : 0;
+	if (n == 0 || n > len)
+		return 0;
+	uint32_t c = p[0] & 0xFFu >> (n + 1);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xC0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3F);
+	}
+	return c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0 : n;
+}
+
+static size_t
+wide_run_by_rule(const unsigned char *p, size_t len)
+{
+	size_t i = 0;
+	for (;;) {
+		size_t n = wide_by_rule(p + i, len - i);
+		if (n == 0 && len - i >= 2 && p[i + 1] >= 0x80)
+			n = plain_run_by_rule((const char *)p + i, 1);
+		if (n == 0)
+			return i;
+		i += n;
+	}
+}
+
+static bool
+steps_accept(const unsigned char *p, size_t n)
+{
+	uint32_t state = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (json_utf8_step(&state, p[i]) != 0 || (state == 0) != (i + 1 == n))
+			return false;
+	}
+	return true;
+}
+
+START_TEST(wide_runs_are_well_formed)
+{
+	static const unsigned char leads[] = { 0x80, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC,
+		0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xF8, 0xFE, 0xFF };
+	static const unsigned char next[] = { 0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0,
+		0xFF };
+	for (size_t k = 0; k < sizeof leads; k++)
+		for (size_t i = 0; i < 1000; i++) {
+			unsigned char p[5] = { leads[k], next[i / 100], next[i / 10 % 10],
+				next[i % 10], 'x' };
+			for (size_t len = 1; len <= 5; len++) {
+				struct str exact = copy_exact((struct str){ (const char *)p, len });
+				size_t expected = wide_run_by_rule(p, len),
+				       run = json_wide_run(exact.p, len);
+				if (run != expected)
+					ck_abort_msg("%02x %02x %02x %02x of %zu: %zu, not %zu",
+						p[0], p[1], p[2], p[3], len, run, expected);
+				free((void *)(uintptr_t)exact.p);
+			}
+			for (size_t n = 2; n <= 4; n++)
+				if (steps_accept(p, n) != (wide_by_rule(p, n) == n))
+					ck_abort_msg("%02x %02x %02x %02x: steps", p[0], p[1], p[2],
+						p[3]);
+		}
+}
+END_TEST
+
+START_TEST(escapes_and_digits)
+{
+	for (unsigned byte = 0; byte < 256; byte++) {
+		char *end, digit[] = { (char)byte, '\0' };
+		long value = strtol(digit, &end, 16);
+		ck_assert_int_eq(json_hex((char)byte), end == digit + 1 ? value : -1);
+		const char *at = byte != 0 ? strchr("\"\\/bfnrt", (int)byte) : NULL;
+		ck_assert_int_eq(json_escapes[byte],
+			at ? "\"\\/\b\f\n\r\t"[at - strchr(at, 0) + 8] : 0);
+	}
+}
+END_TEST
+
+/* A stretch ends at what must be changed, and says what it took. */
+START_TEST(stretches)
+{
+	static const struct {
+		struct str plain, put;
+		size_t run, used;
+		bool cut;
+	} cases[] = {
+		{ STR_INIT(""), STR_INIT(""), 0, 0, false },
+		{ STR_INIT("abc"), STR_INIT(""), 3, 3, false },
+		{ STR_INIT("ab\nc"), STR_INIT("\\n"), 2, 3, false },
+		{ STR_INIT("\xC3\xA9 \xC3\xA9, x\x1F"), STR_INIT("\\u001f"), 8, 9, false },
+		{ STR_INIT("\xE6\x97\xA5\xE6\x97"), STR_INIT(""), 3, 3, true },
+		{ STR_INIT("\xE6\x97x"), STR_INIT("\xEF\xBF\xBD"), 0, 2, false },
+		{ STR_INIT("a\xFFx"), STR_INIT("\xEF\xBF\xBD"), 1, 2, false },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct json_stretch s = json_stretch(cases[i].plain);
+		ck_assert_uint_eq(s.run, cases[i].run);
+		ck_assert_uint_eq(s.used, cases[i].used);
+		ck_assert_uint_eq(s.cut, cases[i].cut);
+		ck_assert(str_eq((struct str){ s.put, s.put_len }, cases[i].put));
+	}
+}
+END_TEST
+
+UNIT_MAIN("json/text", plain_runs_of_every_length, plain_runs_know_every_byte,
+	wide_runs_are_well_formed, escapes_and_digits, stretches)
