@@ -23,9 +23,8 @@ struct sink {
 	struct str where; /* as configured; borrowed, must outlive the sink */
 	char *pending;    /* lines gathered for one write */
 	size_t pending_len;
-	size_t rest; /* bytes at the front of pending that finish a line of which a part was written
-		      */
-	uint64_t lost;   /* lines that could not be written */
+	size_t rest;   /* bytes at the front of pending: the end of a line that went out in part */
+	uint64_t lost; /* lines that could not be written */
 	int64_t tried_s; /* syslog: when a connection was last tried, monotonic seconds */
 };
 
@@ -54,9 +53,9 @@ void sink_syslog_path(const char *path);
  * backslash. JSON: the inside of a string by RFC 8259, U+FFFD for what is not UTF-8.
  */
 enum escape { ESCAPE_PLAIN, ESCAPE_QUOTED, ESCAPE_JSON };
-/* Escape `s` into `out`, at most `size` bytes; never stops inside a character or an escape. Returns
- * the length; *used (may be NULL): bytes of `s` that it stands for. */
-size_t log_escape(char *out, size_t size, struct str s, enum escape how, size_t *used);
+/* Escape `s` into `out`, as much as `size` bytes hold; never stops inside a character or an escape.
+ * Returns the length. */
+size_t log_escape(char *out, size_t size, struct str s, enum escape how);
 
 /* The daemon's log. Before log_open everything of LEVEL_WARN and above goes to stderr as plain
  * text. */

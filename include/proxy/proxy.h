@@ -26,6 +26,7 @@ struct proxy {
 	const struct address_table *addresses;
 	struct sink *access;
 	uint64_t started_s;
+	pid_t pid;
 	struct pool *pools; /* one for each provider, by its index */
 	bool draining;      /* replies say Connection: close */
 	/* Used by one handler at a time; nothing in them outlives it. */

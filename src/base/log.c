@@ -451,7 +451,7 @@ plain_run(const unsigned char *p, size_t len)
 }
 
 size_t
-log_escape(char *out, size_t size, struct str s, enum escape how, size_t *used)
+log_escape(char *out, size_t size, struct str s, enum escape how)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
 	size_t at = 0, len = 0;
@@ -472,8 +472,6 @@ log_escape(char *out, size_t size, struct str s, enum escape how, size_t *used)
 		len += need;
 		at += n > 0 ? n : 1;
 	}
-	if (used != NULL)
-		*used = at;
 	return len;
 }
 
@@ -547,7 +545,7 @@ early_line(struct str message)
 
 	int len = snprintf(out, sizeof out, "api-router: ");
 	size_t end = (size_t)len;
-	end += log_escape(out + end, sizeof out - end - 1, message, ESCAPE_PLAIN, NULL);
+	end += log_escape(out + end, sizeof out - end - 1, message, ESCAPE_PLAIN);
 	out[end++] = '\n';
 	ssize_t n = write(STDERR_FILENO, out, end);
 	(void)n; /* there is nobody left to tell */

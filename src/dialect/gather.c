@@ -11,16 +11,14 @@
  * `delta` becoming `message` at the end. Anthropic's message comes in message_start, its blocks in
  * content_block_start with deltas behind, the rest in message_delta:
  *
- *     message_start -> ( block_start -> block_delta* -> block_stop )* -> message_delta+ ->
- * message_stop
+ *     message_start -> ( block_start -> block_delta* -> block_stop )* -> message_delta+
  */
 #include "dialect/dialect.h"
 #include "dialect/merge.h"
 
 enum { EVENT_TOKENS = 8 << 20, EVENT_DEPTH = 512, CHAT_KEEP = 9, MESSAGE_KEEP = 4 };
 
-/* Where a block gathers its input: a name that no key can have, since a line feed in one is
- * escaped. */
+/* Where a block gathers its input: a name that no key has, since a line feed in one is escaped. */
 #define PARTIAL "\npartial_json"
 
 struct gather {

@@ -8,9 +8,8 @@
  * taken out, since an event's data is one line. Fails when the text is not a chat reply (the
  * provider's error, say), or when the arena or the buffer is out of memory.
  *
- *     chat:      for each choice: message without its calls, calls with their index, finish; then
- * usage, [DONE] anthropic: message_start, for each block start, deltas, stop; message_delta,
- * message_stop
+ *     chat:      for each choice: role, message, calls with their index, finish; usage; [DONE]
+ *     anthropic: message_start; for each block: start, deltas, stop; message_delta; message_stop
  */
 #include <string.h>
 
@@ -206,8 +205,21 @@ choice_close(struct replay *r, struct str logprobs, struct str finish)
 	chunk_close(r);
 }
 
-/* The first chunk of a choice: all of its message but the calls, all of the choice but what chunks
- * have of their own. */
+/* The first chunk of a choice says who speaks and nothing more, as the vendor's does: the stream
+ * helper of the SDK doubles logprobs that stand there. */
+static void
+choice_role(struct replay *r, const struct json_token *choice, unsigned place)
+{
+	const struct json_token *role = member(r, member(r, choice, STR("message")), STR("role"));
+
+	choice_open(r, choice, place);
+	pair_raw(r, STR("role"), role != NULL ? raw(r, role) : STR("\"assistant\""));
+	json_object_end(&r->w);
+	choice_close(r, STR("null"), STR("null"));
+}
+
+/* All else of its message but the calls, and all of the choice but what chunks have of their own.
+ */
 static void
 choice_message(struct replay *r, const struct json_token *choice, unsigned place)
 {
@@ -215,12 +227,9 @@ choice_message(struct replay *r, const struct json_token *choice, unsigned place
 				*logprobs = member(r, choice, STR("logprobs"));
 
 	choice_open(r, choice, place);
-	if (member(r, message, STR("role")) == NULL)
-		json_pair(&r->w, STR("role"), STR("assistant"));
 	for (const struct json_token *key = key_first(r, message); key != NULL;
 		key = key_next(r, message, key))
-		if (!is_key(r, key, STR("tool_calls")) &&
-			(!is_key(r, key, STR("role")) || key[1].type != JSON_NULL))
+		if (!is_key(r, key, STR("tool_calls")) && !is_key(r, key, STR("role")))
 			pair_copy(r, key);
 	json_object_end(&r->w);
 	for (const struct json_token *key = key_first(r, choice); key != NULL;
@@ -271,6 +280,7 @@ choice_replay(struct replay *r, const struct json_token *choice, unsigned place)
 
 	if (element_first(r, calls) == NULL)
 		calls = NULL;
+	choice_role(r, choice, place);
 	choice_message(r, choice, place);
 	if (calls != NULL)
 		choice_calls(r, choice, calls, place);

@@ -16,7 +16,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "net/clock.h"
 #include "proxy/forward.h"
@@ -373,7 +372,7 @@ write_line(struct request *r)
 		.first_byte_us = since(r, r->first_byte_us),
 		.usage = r->has_usage ? &r->usage : NULL,
 		.end = r->end,
-		.worker = (int)getpid(),
+		.worker = (int)r->proxy->pid,
 	};
 	static char line[LINE_MOST];
 

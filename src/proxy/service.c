@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "net/clock.h"
 #include "proxy/listener.h"
@@ -66,6 +67,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 		.addresses = start->addresses,
 		.access = start->access,
 		.started_s = start->started_s,
+		.pid = getpid(),
 		.log_flush.run = flush_log };
 	p->scratch = mem_boot(PROXY_READ);
 	p->fields = mem_boot(c->limits.headers * sizeof *p->fields);

@@ -51,7 +51,7 @@ put_escaped(struct line *l, struct str s, enum escape how)
 {
 	size_t room = l->size - l->len;
 
-	l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how, NULL);
+	l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how);
 }
 
 static void

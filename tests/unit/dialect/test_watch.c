@@ -380,7 +380,7 @@ static const struct {
 	{ ENDPOINT_CHAT, "[{\"usage\":{\"prompt_tokens\":1}}]", "- " },
 	{ ENDPOINT_CHAT, "<html>{\"usage\":{\"prompt_tokens\":1}}</html>", "- " },
 	{ ENDPOINT_CHAT, "]}{\"usage\":{\"prompt_tokens\":1}}", "- " },
-	{ ENDPOINT_CHAT, "{{\"usage\":{\"prompt_tokens\":1}},\"error\":1}", "- " },
+	{ ENDPOINT_CHAT, "{{\"usage\":{\"prompt_tokens\":1}}}", "- " },
 	{ ENDPOINT_CHAT, "", "- " },
 	{ ENDPOINT_CHAT, "{", "- " },
 	{ ENDPOINT_CHAT, "{\"", "- " },
