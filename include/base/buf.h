@@ -32,6 +32,8 @@ char *buf_room(struct buf *b, size_t n);
 void buf_added(struct buf *b, size_t n);
 /* 0, or -1 when there is no memory (b->failed is set and nothing was appended). */
 int buf_add(struct buf *b, struct str s);
+/* `n` in decimal, with at least `digits` digits. */
+void buf_u64(struct buf *b, uint64_t n, unsigned digits);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Drop `n` bytes from the front. An empty buffer keeps its memory; buf_free gives it back. */
 void buf_consume(struct buf *b, size_t n);

@@ -85,6 +85,19 @@ buf_add(struct buf *b, struct str s)
 	return 0;
 }
 
+void
+buf_u64(struct buf *b, uint64_t n, unsigned digits)
+{
+	char text[20];
+	size_t at = sizeof text;
+
+	while (n > 0 || sizeof text - at < digits) {
+		text[--at] = (char)('0' + n % 10);
+		n /= 10;
+	}
+	buf_add(b, (struct str){ text + at, sizeof text - at });
+}
+
 int
 buf_printf(struct buf *b, const char *fmt, ...)
 {

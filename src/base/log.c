@@ -527,8 +527,7 @@ line_format(char *out, size_t size, enum log_level level, struct str message)
 		len = snprintf(out, size, "%s %s %s[%d]: ", when, levels[level].word,
 			the_log.process, (int)getpid());
 	size_t end = (size_t)len;
-	end += log_escape(out + end, size - end - 3, message, json ? ESCAPE_JSON : ESCAPE_PLAIN,
-		NULL);
+	end += log_escape(out + end, size - end - 3, message, json ? ESCAPE_JSON : ESCAPE_PLAIN);
 	if (json) {
 		out[end++] = '"';
 		out[end++] = '}';

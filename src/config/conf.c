@@ -97,14 +97,17 @@ check_accounts(struct conf_loader *l)
 	bool root = geteuid() == 0;
 
 	if (c->user.len == 0) {
+		/* cppcheck-suppress getpwnamCalled ; there are no threads */
 		c->user = getpwnam("api-router") ? STR("api-router") : STR("nobody");
 		if (root && str_eq(c->user, STR("nobody")))
 			log_info("there is no account api-router: workers run as nobody");
+		/* cppcheck-suppress getpwnamCalled */
 	} else if (root && !getpwnam(c->user.p)) {
 		conf_error(l, conf_member(l->root, "user"),
 			"is \"%.*s\", an account that does not exist",
 			STR_ARG(str_head(c->user, 64)));
 	}
+	/* cppcheck-suppress getgrnamCalled */
 	if (root && c->group.len > 0 && !getgrnam(c->group.p))
 		conf_error(l, conf_member(l->root, "group"),
 			"is \"%.*s\", a group that does not exist",

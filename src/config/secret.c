@@ -61,6 +61,7 @@ copy_take(struct str name, char *value, bool *failed)
 
 	if (len == 0)
 		return NULL;
+	/* cppcheck-suppress invalidFunctionArg ; -1 is what MAP_ANONYMOUS takes */
 	c = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (c == MAP_FAILED) {
 		*failed = true;

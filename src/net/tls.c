@@ -106,6 +106,17 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 	return 1; /* the reference is ours now */
 }
 
+void
+tls_forget_session(SSL *ssl)
+{
+	struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if (!SSL_session_reused(ssl) && SSL_get_session(ssl) != c->session)
+		return;
+	SSL_SESSION_free(c->session);
+	c->session = NULL;
+}
+
 static int
 configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
 {

@@ -8,7 +8,7 @@
  */
 #include "proxy/forward.h"
 
-#include <inttypes.h>
+#include <string.h>
 #include <time.h>
 
 #include "net/clock.h"
@@ -77,12 +77,19 @@ void
 forward_field(struct buf *out, struct str name, struct str value)
 {
 	char *p = buf_room(out, name.len + value.len + 4);
-	struct str parts[] = { name, STR(": "), value, STR("\r\n") };
 
 	if (!p)
 		return;
-	for (size_t i = 0; i < COUNT(parts); i++)
-		buf_add(out, parts[i]);
+	memcpy(p, name.p, name.len);
+	p += name.len;
+	*p++ = ':';
+	*p++ = ' ';
+	if (value.len > 0)
+		memcpy(p, value.p, value.len);
+	p += value.len;
+	*p++ = '\r';
+	*p++ = '\n';
+	buf_added(out, name.len + value.len + 4);
 }
 
 static bool
@@ -192,7 +199,9 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 	if (!configured(p, STR("x-request-id")))
 		forward_field(out, STR("x-request-id"), f->request_id);
 	add_credential(out, f);
-	buf_printf(out, "content-length: %" PRIu64 "\r\n\r\n", f->length);
+	buf_add(out, STR("content-length: "));
+	buf_u64(out, f->length, 1);
+	buf_add(out, STR("\r\n\r\n"));
 }
 
 static struct str
@@ -253,12 +262,26 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 	}
 }
 
+/* Microseconds as milliseconds with three decimals. */
+static void
+add_ms(struct buf *out, int64_t us)
+{
+	uint64_t n = us > 0 ? (uint64_t)us : 0;
+
+	buf_u64(out, n / 1000, 1);
+	buf_add(out, STR("."));
+	buf_u64(out, n % 1000, 3);
+}
+
 static void
 add_timing(struct buf *out, const struct forward_reply *f)
 {
-	buf_printf(out, "server-timing: router;dur=%.3f", (double)f->router_us / 1000.0);
-	if (f->upstream_us >= 0)
-		buf_printf(out, ", upstream;dur=%.3f", (double)f->upstream_us / 1000.0);
+	buf_add(out, STR("server-timing: router;dur="));
+	add_ms(out, f->router_us);
+	if (f->upstream_us >= 0) {
+		buf_add(out, STR(", upstream;dur="));
+		add_ms(out, f->upstream_us);
+	}
 	buf_add(out, STR("\r\n"));
 }
 
@@ -284,7 +307,11 @@ forward_reply_head(struct buf *out, const struct forward_reply *f)
 {
 	struct str reason = f->upstream ? f->upstream->reason : reason_of(f->status);
 
-	buf_printf(out, "HTTP/1.1 %03u %.*s\r\n", f->status, STR_ARG(reason));
+	buf_add(out, STR("HTTP/1.1 "));
+	buf_u64(out, f->status, 3);
+	buf_add(out, STR(" "));
+	buf_add(out, reason);
+	buf_add(out, STR("\r\n"));
 	if (f->upstream)
 		add_upstream_fields(out, f);
 	if (!f->upstream || !head_field(f->upstream, STR("date")))
@@ -298,7 +325,7 @@ forward_reply_head(struct buf *out, const struct forward_reply *f)
 		forward_field(out, STR("request-id"), f->request_id);
 	if (f->provider.len > 0)
 		forward_field(out, STR("x-api-router-provider"), f->provider);
-	if (f->model.len > 0)
+	if (f->model.len > 0 && head_value_valid(f->model)) /* a client chose it: any bytes */
 		forward_field(out, STR("x-api-router-model"), f->model);
 	add_timing(out, f);
 }

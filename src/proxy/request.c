@@ -33,6 +33,22 @@ request_destroy(struct loop_later *later)
 	mem_put(r, sizeof *r);
 }
 
+/* 32 hex digits. */
+static struct str
+random_id(struct request *r)
+{
+	char *id = arena_alloc(&r->arena, 32);
+	uint64_t bits = 0;
+
+	for (int i = 0; id && i < 32; i++) {
+		if (i % 16 == 0)
+			bits = proxy_random(r->proxy);
+		id[i] = "0123456789abcdef"[bits & 15];
+		bits >>= 4;
+	}
+	return (struct str){ id, id ? 32 : 0 };
+}
+
 static void
 set_id(struct request *r)
 {
@@ -41,11 +57,7 @@ set_id(struct request *r)
 
 	for (size_t i = 0; usable && i < given.len; i++)
 		usable = given.p[i] > 0x20 && given.p[i] < 0x7f;
-	if (usable)
-		r->id = given;
-	else
-		r->id = arena_printf(&r->arena, "%016" PRIx64 "%016" PRIx64, proxy_random(r->proxy),
-			proxy_random(r->proxy));
+	r->id = usable ? given : random_id(r);
 }
 
 /* "//v1/models/" is "/v1/models". */
@@ -100,8 +112,8 @@ read_head(struct request *r, struct str text, enum head_fault *fault)
 	return 0;
 }
 
-struct request *
-request_new_broken(struct proxy *p, const struct request_start *start)
+static struct request *
+request_alloc(struct proxy *p, const struct request_start *start)
 {
 	struct request *r = mem_get(sizeof *r);
 
@@ -118,14 +130,23 @@ request_new_broken(struct proxy *p, const struct request_start *start)
 	r->freed.run = request_destroy;
 	r->end = END_COMPLETE;
 	arena_init(&r->arena, p->conf->limits.reply_bytes + p->conf->limits.body_bytes);
-	set_id(r);
+	return r;
+}
+
+struct request *
+request_new_broken(struct proxy *p, const struct request_start *start)
+{
+	struct request *r = request_alloc(p, start);
+
+	if (r)
+		set_id(r);
 	return r;
 }
 
 struct request *
 request_new(struct proxy *p, const struct request_start *start, enum head_fault *fault)
 {
-	struct request *r = request_new_broken(p, start);
+	struct request *r = request_alloc(p, start);
 	struct str text;
 
 	*fault = HEAD_OK;
@@ -161,7 +182,8 @@ request_end(struct request *r, bool whole)
 	attempt_close(r); /* whoever asks for the end: nothing is told to a request that is over */
 	r->state = REQUEST_OVER;
 	if (!r->committed)
-		r->status = 503; /* there was no memory for a reply: the client's side has one that needs none */
+		r->status = 503; /* there was no memory for a reply: the client's side has one that
+				    needs none */
 	loop_timer_clear(r->proxy->loop, &r->heartbeat);
 	r->ops->end(r->client,
 		whole); /* sends what is gathered, which may lie in the buffers that go now */

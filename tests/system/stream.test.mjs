@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { streamHead } from '../lib/peer.mjs';
-import { limit, scenario, until } from '../lib/scenario.mjs';
+import { limit, scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { chunk, events, LAST_CHUNK, message } from '../lib/wire.mjs';
 
 const CHAT = '/v1/chat/completions';
@@ -17,6 +17,8 @@ const delta = (content, finish = null, more = {}) =>
 	`data: ${JSON.stringify({ id: 'x', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta: content === null ? {} : { content }, finish_reason: finish }], ...more })}\n\n`;
 const named = (type, more = {}) => `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
 const DONE = 'data: [DONE]\n\n';
+// How much the daemon may grow where memory must stay flat; sanitizers and valgrind keep what is freed.
+const FLAT = underValgrind || /\bsan/.test(process.env.API_ROUTER_BUILD ?? '') ? 512 << 20 : 1 << 20;
 const MESSAGE_START = named('message_start', { message: { id: 'msg_1', type: 'message', role: 'assistant', model: 'c', content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 7, output_tokens: 1 } } });
 const BLOCK_START = named('content_block_start', { index: 0, content_block: { type: 'text', text: '' } });
 const BLOCK_DELTA = named('content_block_delta', { index: 0, delta: { type: 'text_delta', text: 'hi' } });
@@ -224,7 +226,7 @@ scenario('a client that stops reading stops the provider, memory stays flat, and
 	}, 'the provider is held up');
 	assert.ok(offered < 32 << 20, `the provider could write ${offered} bytes`);
 	const grown = d.pss() - before;
-	assert.ok(grown < 2 << 20, `the daemon grew by ${grown} bytes`);
+	assert.ok(grown < FLAT, `the daemon grew by ${grown} bytes`);
 
 	let got = 0;
 	let tail = Buffer.alloc(0);
@@ -245,7 +247,7 @@ scenario('a client that stops reading stops the provider, memory stays flat, and
 	const line = await d.waitAccess(reply.header('x-request-id'));
 	assert.equal(line.end, 'complete');
 	assert.equal(line.bytes_out, DIALECTS.chat.first.length + offered + DIALECTS.chat.end.length);
-	assert.ok(d.pss() - before < 2 << 20, 'and flat afterwards');
+	assert.ok(d.pss() - before < FLAT, 'and flat afterwards');
 }, { ms: 60000 });
 
 scenario('a client that has gone: the provider is let go at once', async (s) => {
@@ -524,8 +526,7 @@ scenario('an event of 16 MB passes with memory flat', async (s) => {
 	for (let n = 0; n < 16; n++) {
 		await conn.send(chunk(piece));
 		sent += piece.length;
-		while (reply.body.length < DIALECTS.chat.first.length + sent)
-			await reply.more();
+		await client.wait(() => client.total >= sent, 'most of the event');
 		if (n % 4 === 3)
 			most = Math.max(most, d.pss() - before);
 	}
@@ -535,7 +536,7 @@ scenario('an event of 16 MB passes with memory flat', async (s) => {
 	assert.equal(reply.done, true);
 	assert.equal(reply.body.length, DIALECTS.chat.first.length + sent + rest.length);
 	assert.ok(reply.text.endsWith(rest));
-	assert.ok(most < 1 << 20, `it grew by ${most} bytes`);
+	assert.ok(most < FLAT, `it grew by ${most} bytes`);
 	client.destroy();
 });
 
@@ -554,18 +555,27 @@ scenario('an HTTP/1.0 client gets the stream up to the close; a cut one is reset
 	const cut = await begin(s, d, provider, { ...DIALECTS.chat, version: 'HTTP/1.0' });
 	cut.conn.end();
 	await cut.reply.finish();
-	assert.equal(cut.reply.cut, true);
-	assert.equal(await cut.client.closed(), 'reset');
 	assertErrorEvent('chat', events(cut.reply.text.slice(DIALECTS.chat.first.length))[0], /cut short/);
 	assert.equal((await d.waitAccess(cut.id)).end, 'upstream_error');
 
+	// A reset that comes alone, not in one readiness with data: those node cannot tell from an end.
+	const inside = await begin(s, d, provider, { ...DIALECTS.chat, version: 'HTTP/1.0' });
+	const half = `data: {"x":"${'y'.repeat(100000)}`;
+	await inside.conn.send(chunk(half));
+	await inside.reply.until(half);
+	inside.conn.end();
+	await inside.reply.finish();
+	assert.equal(inside.reply.cut, true);
+	assert.equal(await inside.client.closed(), 'reset');
+	assert.equal(inside.reply.text, DIALECTS.chat.first + half);
+
 	// An HTTP/1.0 client may end its side after the request and still wait.
-	const half = await s.connect(d);
-	await half.request({ path: CHAT, version: 'HTTP/1.0', json: { model: 'm', stream: true } });
-	half.end();
+	const waiting = await s.connect(d);
+	await waiting.request({ path: CHAT, version: 'HTTP/1.0', json: { model: 'm', stream: true } });
+	waiting.end();
 	const { conn } = await provider.request();
 	await conn.send(Buffer.concat([streamHead(), chunk(DIALECTS.chat.first + DIALECTS.chat.end), LAST_CHUNK]));
-	const reply = await half.readReply();
+	const reply = await waiting.readReply();
 	assert.equal(reply.text, DIALECTS.chat.first + DIALECTS.chat.end);
 });
 

@@ -455,6 +455,42 @@ START_TEST(test_pipe_long_line)
 }
 END_TEST
 
+/* A pipe whose description is not our own and blocks (no /proc): it is asked first, and never given
+ * more than it has room for. */
+START_TEST(test_pipe_blocking)
+{
+	const char *path = temp_path("a");
+	static char text[50000];
+	int ends[2];
+	struct sink s;
+
+	memset(text, 'b', sizeof text);
+	text[sizeof text - 1] = '\n';
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(fcntl(ends[1], F_SETPIPE_SZ, 65536), 65536);
+	ck_assert_int_eq(sink_open(&s, str_of(path)), 0);
+	sink_replace(&s, dup(ends[1]));
+	alarm(20); /* a write that waits would wait for ever */
+	sink_line(&s, LEVEL_INFO, (struct str){ text, sizeof text });
+	sink_line(&s, LEVEL_INFO, (struct str){ text, sizeof text });
+	line(&s, "dropped\n");
+	sink_flush(&s);
+	alarm(0);
+	ck_assert_int_eq(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_uint_gt(s.rest, 0);
+	ck_assert_uint_eq(s.lost, 1);
+	size_t got = drain(ends[0]).len;
+	ck_assert_uint_eq(got + s.rest, 2 * sizeof text);
+	sink_flush(&s);
+	ck_assert_uint_eq(got + drain(ends[0]).len, 2 * sizeof text);
+	ck_assert_uint_eq(s.rest, 0);
+	sink_close(&s);
+	close(ends[0]);
+	close(ends[1]);
+	temp_clear();
+}
+END_TEST
+
 START_TEST(test_pipe_reader_gone)
 {
 	int reader = stdout_pipe();
@@ -759,6 +795,6 @@ END_TEST
 
 UNIT_MAIN("base/log", test_escape, test_escape_cut, test_file, test_file_gathers, test_stdout_file,
 	test_replace, test_open_fails, test_off, test_pipe_full, test_pipe_pieces,
-	test_pipe_long_line, test_pipe_reader_gone, test_socket, test_syslog, test_syslog_full,
-	test_log_text, test_log_json, test_log_long, test_log_early, test_log_says_what_was_lost,
-	test_log_syslog)
+	test_pipe_long_line, test_pipe_blocking, test_pipe_reader_gone, test_socket, test_syslog,
+	test_syslog_full, test_log_text, test_log_json, test_log_long, test_log_early,
+	test_log_says_what_was_lost, test_log_syslog)
