@@ -3,9 +3,10 @@
  *
  *     plain [-n requests] [-c connections] [-l provider_port] [-r router_port]
  *
- * One process is both ends: a provider that answers each request with 1 KB of JSON over keep-alive connections, and clients that send the next chat
- * of 1 KB when they have the answer to the last. Without -r the clients connect straight to the provider. The result is one line with
- * the requests done and the time that one took.
+ * One process is both ends: a provider that answers each request with 1 KB of JSON over keep-alive
+ * connections, and clients that send the next chat of 1 KB when they have the answer to the last.
+ * Without -r the clients connect straight to the provider. The result is one line with the requests
+ * done and the time that one took.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -52,7 +53,9 @@ static size_t
 compose(char *out, size_t size, const char *start, const char *before, const char *after)
 {
 	size_t filler = BODY - strlen(before) - strlen(after);
-	int n = snprintf(out, size, "%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", start, BODY, before);
+	int n = snprintf(out, size,
+		"%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", start, BODY,
+		before);
 
 	memset(out + n, 'x', filler);
 	memcpy(out + n + filler, after, strlen(after));
@@ -99,7 +102,8 @@ add_client(int port)
 	send_request(fd);
 }
 
-/* Messages are far smaller than a socket's buffer and come in one piece; their bodies end in a brace of their own kind. */
+/* Messages are far smaller than a socket's buffer and come in one piece; their bodies end in a
+ * brace of their own kind. */
 static void
 serve(int i)
 {
@@ -138,21 +142,31 @@ main(int argc, char **argv)
 		long value = optarg ? strtol(optarg, NULL, 10) : 0;
 
 		switch (option) {
-		case 'n': requests = value; break;
-		case 'c': connections = (int)value; break;
-		case 'l': port = (int)value; break;
-		case 'r': router = (int)value; break;
-		default: return 64;
+		case 'n':
+			requests = value;
+			break;
+		case 'c':
+			connections = (int)value;
+			break;
+		case 'l':
+			port = (int)value;
+			break;
+		case 'r':
+			router = (int)value;
+			break;
+		default:
+			return 64;
 		}
 	}
 	request_len = compose(request, sizeof request,
-			      "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nuser-agent: bench/1\r\naccept: application/json\r\n"
-			      "authorization: Bearer sk-bench\r\n",
-			      "{\"model\":\"bench\",\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}]}");
-	reply_len = compose(reply, sizeof reply, "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
-			    "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"bench\",\"choices\":[{\"index\":0,"
-			    "\"message\":{\"role\":\"assistant\",\"content\":\"",
-			    "\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}");
+		"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nuser-agent: bench/1\r\naccept: application/json\r\n"
+		"authorization: Bearer sk-bench\r\n",
+		"{\"model\":\"bench\",\"messages\":[{\"role\":\"user\",\"content\":\"", "\"}]}");
+	reply_len = compose(reply, sizeof reply,
+		"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+		"{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"bench\",\"choices\":[{\"index\":0,"
+		"\"message\":{\"role\":\"assistant\",\"content\":\"",
+		"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}");
 	a = loopback(port);
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

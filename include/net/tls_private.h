@@ -21,5 +21,7 @@ SSL *tls_client_ssl(struct tls_context *c, struct str server_name);
 /* The newest error of OpenSSL's queue as a sentence in `out`, the queue emptied; a failed
  * verification names its reason. */
 void tls_error_text(const SSL *ssl, char *out, size_t size);
+/* A handshake failed: the session that it may have offered is not offered again. */
+void tls_forget_session(SSL *ssl);
 
 #endif

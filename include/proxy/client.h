@@ -66,7 +66,7 @@ struct clients {
 void clients_open(struct clients *c, struct proxy *p, unsigned limit);
 /*
  * Take over an accepted descriptor. Without room the oldest with an unfinished head is evicted,
- * else the oldest idle one; if there is none either, this one gets a 503.
+ * else the oldest idle one, else one that lingers; if there is none either, this one gets a 503.
  */
 void client_accept(struct clients *c, int fd, const union sock_address *peer, bool admin);
 /*

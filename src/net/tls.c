@@ -111,8 +111,6 @@ tls_forget_session(SSL *ssl)
 {
 	struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
-	if (!SSL_session_reused(ssl) && SSL_get_session(ssl) != c->session)
-		return;
 	SSL_SESSION_free(c->session);
 	c->session = NULL;
 }

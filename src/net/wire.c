@@ -90,6 +90,7 @@ wire_handshake(struct wire *w, char *err, size_t err_size)
 	}
 	w->broken = true;
 	tls_error_text(w->ssl, err, err_size);
+	tls_forget_session(w->ssl);
 	return -1;
 }
 

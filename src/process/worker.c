@@ -20,12 +20,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "net/clock.h"
 #include "net/signals.h"
 #include "process/channel.h"
 
 #define BEAT_MS 1000
 #define GRACE_MS 1000   /* for /health to be seen draining, when the service goes away */
 #define ORPHAN_MS 30000 /* longest drain without a master */
+#define TELL_MS 10000   /* between two lines that tell of a losing access log */
 
 struct worker {
 	struct service_start start;
@@ -33,7 +35,9 @@ struct worker {
 	struct channel channel;
 	struct loop_timer beat;
 	struct sink *log;
-	uint64_t lost; /* log lines, as counted in the row so far */
+	uint64_t lost; /* lines of both logs, as counted in the row so far */
+	uint64_t told; /* of the access log's, as said in the log so far */
+	uint64_t told_ms;
 };
 
 static void
@@ -44,11 +48,25 @@ count_lost(struct worker *w)
 	w->lost = lost;
 }
 
+/* The log tells of its own losses; those of the access log are told there as well. */
+static void
+tell_lost(struct worker *w)
+{
+	uint64_t lost = w->start.access->lost, log_lost = w->log->lost;
+	if (lost == w->told || (w->told_ms != 0 && clock_ms() - w->told_ms < TELL_MS))
+		return;
+	w->told_ms = clock_ms();
+	log_warn("%llu lines of the access log were lost", (unsigned long long)(lost - w->told));
+	if (w->log->lost == log_lost)
+		w->told = lost;
+}
+
 static void
 on_beat(struct loop_timer *t)
 {
 	struct worker *w = (struct worker *)(void *)((char *)t - offsetof(struct worker, beat));
 	ROW_ADD(w->start.row->heartbeat, 1);
+	tell_lost(w);
 	count_lost(w);
 	service_second(w->service);
 	loop_timer_set(w->start.loop, t, BEAT_MS);
@@ -122,6 +140,7 @@ int
 worker_run(const struct worker_start *start)
 {
 	struct worker w = { .start = start->service, .log = start->log, .beat.on_due = on_beat };
+	w.lost = start->log->lost + start->service.access->lost; /* the master's, before the fork */
 	w.channel.log = start->log;
 	w.channel.access = start->service.access;
 	w.channel.on_end = on_master_end;
@@ -133,6 +152,8 @@ worker_run(const struct worker_start *start)
 	if (w.service != NULL)
 		service_close(w.service);
 	sink_flush(w.start.access);
+	w.told_ms = 0;
+	tell_lost(&w);
 	count_lost(&w);
 	loop_free(w.start.loop);
 	return status;

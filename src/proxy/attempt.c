@@ -175,6 +175,11 @@ on_head(void *owner, const struct head *h, const struct head_framing *f)
 		own_key_refused(r, h->status);
 		return;
 	}
+	if (h->status >= 300 && h->status < 400) {
+		attempt_close(r);
+		attempt_failed(r, UPSTREAM_REDIRECT, STR(""), true);
+		return;
+	}
 	start.coded = coding.len > 0 && !str_eq_nocase(coding, STR("identity"));
 	r->reply_framing = *f;
 	r->live = h->status == 200 &&

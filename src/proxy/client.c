@@ -595,16 +595,15 @@ clients_open(struct clients *all, struct proxy *p, unsigned limit)
 	*all = (struct clients){ .proxy = p, .limit = limit };
 }
 
-/* Make room for one more. False when there is none. */
+/* Make room for one more. Those that linger, among them the ones past the limit, hold a place too and go last. False when there is none. */
 static bool
 make_room(struct clients *all)
 {
-	if (all->n < all->limit)
-		return true;
-	if (all->oldest[CLIENT_HEAD])
-		client_close(all->oldest[CLIENT_HEAD], END_REFUSED);
-	else if (all->oldest[CLIENT_IDLE])
-		client_close(all->oldest[CLIENT_IDLE], END_REFUSED);
+	static const enum client_state order[] = { CLIENT_HEAD, CLIENT_IDLE, CLIENT_LINGER };
+
+	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
+		while (all->n >= all->limit && all->oldest[order[i]])
+			client_close(all->oldest[order[i]], END_REFUSED);
 	return all->n < all->limit;
 }
 

@@ -21,7 +21,8 @@
 #include "proxy/forward.h"
 #include "proxy/request_private.h"
 
-#define LINE_MOST 16384 /* of the access log */
+#define LINE_MOST 16384    /* of the access log */
+#define MEMBERS_MOST 32768 /* of a body's top level: more is no request, but an attack on memory */
 
 static void
 request_destroy(struct loop_later *later)
@@ -326,6 +327,7 @@ request_begin(struct request *r)
 	if (!body_acceptable(r))
 		return;
 	json_scan_init(&r->scan, &r->arena, 2, (unsigned)r->proxy->conf->limits.json_depth);
+	r->scan.n_max = MEMBERS_MOST * 2;
 	r->ops->body(r->client, true);
 }
 
