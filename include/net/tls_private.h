@@ -13,6 +13,7 @@ struct tls_context {
 	SSL_SESSION *
 		session; /* the newest one of this process, for resumption; NULL before the first */
 	bool verify;
+	struct tls_context *next; /* in the list of all of this process */
 };
 
 /* A connection object for `server_name` (a name or a numeric address; NUL behind it), resuming when

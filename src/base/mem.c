@@ -8,7 +8,8 @@
  * for.
  *
  * An arena of pages lives outside the count and can be sealed: mprotect makes it read-only before
- * the first fork, so that no worker can change what all of them read.
+ * the first fork, so that no worker can change what all of them read. It is left out of dumps, for
+ * what it holds are the secrets of a configuration.
  */
 #include "base/mem.h"
 
@@ -117,6 +118,8 @@ block_get(struct arena *a, size_t size)
 		return mem_get(size);
 	/* cppcheck-suppress invalidFunctionArg ; -1 is what MAP_ANONYMOUS takes */
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p != MAP_FAILED)
+		madvise(p, size, MADV_DONTDUMP);
 	/* cppcheck-suppress memleak ; the arena's block now */
 	return p == MAP_FAILED ? NULL : p;
 }

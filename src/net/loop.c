@@ -218,7 +218,8 @@ void
 loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t ms)
 {
 	if (ms == 0 && l->in_timers)
-		ms = 1; /* in a turn to come: a timer that sets itself again must not hold the loop */
+		ms = 1; /* in a turn to come: a timer that sets itself again must not hold the loop
+			 */
 	t->due = clock_ms() + ms;
 	if (t->place > 0 && t->key <= t->due)
 		return;

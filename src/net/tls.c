@@ -18,6 +18,11 @@
 
 #include "net/tls_private.h"
 
+/*
+ * All contexts of this process. Those who own them lie in sealed memory, which leak checkers do not
+ * look into; a child that inherited them need not free them.
+ */
+static struct tls_context *contexts;
 static X509_STORE *system_store;
 static unsigned system_users; /* contexts that hold system_store */
 
@@ -147,6 +152,8 @@ tls_client_new(const struct tls_settings *s, char *err, size_t err_size)
 		return NULL;
 	}
 	c->verify = s->verify;
+	c->next = contexts;
+	contexts = c;
 	if (configure(c, s, err, err_size) < 0) {
 		tls_context_free(c);
 		return NULL;
@@ -157,8 +164,13 @@ tls_client_new(const struct tls_settings *s, char *err, size_t err_size)
 void
 tls_context_free(struct tls_context *c)
 {
+	struct tls_context **at = &contexts;
+
 	if (!c)
 		return;
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
 	if (system_store && SSL_CTX_get_cert_store(c->ssl) == system_store && --system_users == 0) {
 		X509_STORE_free(system_store);
 		system_store = NULL;
@@ -193,6 +205,20 @@ name_peer(const struct tls_context *c, SSL *ssl, const char *name)
 	return SSL_set1_host(ssl, name) == 1 ? 0 : -1;
 }
 
+/*
+ * Offer the kept session. A copy: OpenSSL marks one that was resumed by TLS 1.3 as
+ * used up, but not every server gives a new ticket then.
+ */
+static int
+offer_session(const struct tls_context *c, SSL *ssl)
+{
+	SSL_SESSION *copy = c->session ? SSL_SESSION_dup(c->session) : NULL;
+	int result = copy && SSL_set_session(ssl, copy) != 1 ? -1 : 0;
+
+	SSL_SESSION_free(copy);
+	return result;
+}
+
 SSL *
 tls_client_ssl(struct tls_context *c, struct str server_name)
 {
@@ -201,8 +227,7 @@ tls_client_ssl(struct tls_context *c, struct str server_name)
 	if (!ssl)
 		return NULL;
 	SSL_set_connect_state(ssl);
-	if (name_peer(c, ssl, server_name.p) < 0 ||
-		(c->session && SSL_set_session(ssl, c->session) != 1)) {
+	if (name_peer(c, ssl, server_name.p) < 0 || offer_session(c, ssl) < 0) {
 		SSL_free(ssl);
 		return NULL;
 	}

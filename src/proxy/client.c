@@ -220,12 +220,12 @@ refuse_bare(struct client *c)
 	client_flush(c);
 }
 
-/* The request that is there, or a broken one made for the log, is refused, and the connection ends
- * with that. */
+/* The request that is there, or a broken one made of what was `seen` of its head, is refused, and
+ * the connection ends with that. */
 static void
-client_refuse(struct client *c, unsigned status, const char *why)
+client_refuse_seen(struct client *c, struct str seen, unsigned status, const char *why)
 {
-	struct request_start start = request_start_of(c, STR(""));
+	struct request_start start = request_start_of(c, seen);
 
 	c->keep_alive = false;
 	if (!c->request) {
@@ -245,6 +245,12 @@ client_refuse(struct client *c, unsigned status, const char *why)
 		set_state(c, CLIENT_WAIT);
 	}
 	request_refuse(c->request, status, str_of(why));
+}
+
+static void
+client_refuse(struct client *c, unsigned status, const char *why)
+{
+	client_refuse_seen(c, buf_str(&c->in), status, why);
 }
 
 /* Hand body bytes to the request. Returns how many of `in` belonged to it. */
@@ -331,7 +337,7 @@ client_take(struct client *c, struct str in)
 	if (c->state == CLIENT_IDLE)
 		client_head(c);
 	if (len < 0) {
-		client_refuse(c, head_fault_status(fault), head_fault_text(fault));
+		client_refuse_seen(c, rest, head_fault_status(fault), head_fault_text(fault));
 		return in.len;
 	}
 	rest = str_skip(rest, (size_t)len);
@@ -358,11 +364,11 @@ client_input(struct client *c, struct str in)
 	}
 	if (in.len > 0)
 		buf_add(&c->in, in);
-	if (buf_len(&c->in) == 0)
-		buf_free(&c->in);
 	if (c->in.failed && !c->broken) {
 		c->broken = true;
 		loop_later(c->proxy->loop, &c->next);
+	} else if (buf_len(&c->in) == 0) {
+		buf_free(&c->in);
 	}
 }
 
@@ -595,7 +601,8 @@ clients_open(struct clients *all, struct proxy *p, unsigned limit)
 	*all = (struct clients){ .proxy = p, .limit = limit };
 }
 
-/* Make room for one more. Those that linger, among them the ones past the limit, hold a place too and go last. False when there is none. */
+/* Make room for one more. Those that linger, among them the ones past the limit, hold a place too
+ * and go last. False when there is none. */
 static bool
 make_room(struct clients *all)
 {

@@ -71,8 +71,9 @@ relay_close(struct relay *r)
 }
 
 /*
- * The first byte of a chat's body tells a stream from JSON. White space before it tells nothing: what passes untouched lets it through and is
- * final then, since the reply's head leaves with it; else it waits.
+ * The first byte of a chat's body tells a stream from JSON. White space before it tells nothing:
+ * what passes untouched lets it through and is final then, since the reply's head leaves with it;
+ * else it waits.
  */
 static void
 sniff(struct relay *r, struct str data)
@@ -128,8 +129,8 @@ take_events(struct relay *r, struct str data, struct str *held, struct str *now)
 	}
 	if (!r->begun)
 		whole = 0; /* comments alone do not begin a reply */
-	if (whole == 0 ? r->mid_event || buf_len(&r->hold) + data.len > HOLD_MOST :
-			 data.len - whole > HOLD_MOST) {
+	if (whole == 0 ? r->mid_event || buf_len(&r->hold) + data.len > HOLD_MOST
+		       : data.len - whole > HOLD_MOST) {
 		r->begun = true;
 		whole = data.len;
 	}

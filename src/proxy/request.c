@@ -21,8 +21,10 @@
 #include "proxy/forward.h"
 #include "proxy/request_private.h"
 
-#define LINE_MOST 16384    /* of the access log */
-#define MEMBERS_MOST 32768 /* of a body's top level: more is no request, but an attack on memory */
+#define LINE_MOST 16384 /* of the access log */
+#define MEMBERS_MOST                                                                \
+	32768 /* of a body's top level: more is no request, but an attack on memory \
+	       */
 
 static void
 request_destroy(struct loop_later *later)
@@ -113,6 +115,18 @@ read_head(struct request *r, struct str text, enum head_fault *fault)
 	return 0;
 }
 
+/* The dialect of a head that may be broken: of what stands second in its first line. */
+static enum dialect_id
+likely_dialect(struct str head)
+{
+	struct str path = str_skip(head, str_index(head, ' ') + 1);
+	size_t len = 0;
+
+	while (len < path.len && path.p[len] > ' ' && path.p[len] != '?')
+		len++;
+	return dialect_of_path(str_head(path, len));
+}
+
 static struct request *
 request_alloc(struct proxy *p, const struct request_start *start)
 {
@@ -130,6 +144,7 @@ request_alloc(struct proxy *p, const struct request_start *start)
 	r->began_wall_ms = start->began_wall_ms;
 	r->freed.run = request_destroy;
 	r->end = END_COMPLETE;
+	r->dialect = likely_dialect(start->head);
 	arena_init(&r->arena, p->conf->limits.reply_bytes + p->conf->limits.body_bytes);
 	return r;
 }

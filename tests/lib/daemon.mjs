@@ -5,7 +5,7 @@
 // stopped. Both logs go to files; the access log is JSON unless the configuration says otherwise.
 
 import { spawn } from 'node:child_process';
-import { chmodSync, closeSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { confText } from './conf.mjs';
@@ -20,13 +20,15 @@ export class Daemon {
 	#runs = 0;
 
 	// `config`: an object (see confText) on top of the defaults below, or the text of a whole file, or null for no
-	// file. `args`: more arguments; `env`: more environment.
-	constructor(dir, config = {}, { args = [], env = {} } = {}) {
+	// file. `args`: more arguments; `env`: more environment; `output`: a descriptor that takes the place of the file
+	// for standard output.
+	constructor(dir, config = {}, { args = [], env = {}, output } = {}) {
 		this.dir = dir;
 		chmodSync(dir, 0o777); // processes that dropped root write reports here
 		this.configFile = join(dir, 'api-router.conf');
 		this.args = args;
 		this.env = env;
+		this.output = output;
 		this.exit = undefined; // { code, signal }
 		if (config !== null)
 			this.writeConfig(config);
@@ -62,7 +64,7 @@ export class Daemon {
 		const found = `log_path=${this.dir}/report`;
 		const child = spawn(command[0], [...command.slice(1), ...args], {
 			cwd: this.dir,
-			stdio: ['ignore', ...files],
+			stdio: ['ignore', out === 'stdout' ? this.output ?? files[0] : files[0], files[1]],
 			env: {
 				PATH: process.env.PATH,
 				ASAN_OPTIONS: `${found}.asan:exitcode=99`,
@@ -219,6 +221,8 @@ export class Daemon {
 			.map((name) => this.#file(name)).filter((text) => text.trim()).join('\n');
 	}
 	report() {
+		if (!existsSync(this.dir))
+			return `--- configuration\n${this.config ?? '(none)'}(its directory is removed already)`;
 		const runs = readdirSync(this.dir).filter((name) => name.startsWith('run.')).sort()
 			.map((name) => `--- ${name}\n${this.#file(name)}`);
 		return `--- configuration\n${this.config ?? '(none)'}--- log of the daemon (${JSON.stringify(this.exit ?? 'running')})\n` +

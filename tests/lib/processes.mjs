@@ -56,5 +56,10 @@ export function clientPorts(pid, port) {
 	return new Set(sockets().filter((t) => t.local === port && t.state === 1 && own.has(`socket:[${t.inode}]`))
 		.map((t) => t.remote));
 }
+// Has this process the listening socket of a port open? A draining worker has not.
+export function listens(pid, port) {
+	const own = new Set(Object.values(descriptors(pid)));
+	return sockets().some((t) => t.local === port && t.state === 10 && own.has(`socket:[${t.inode}]`));
+}
 // Does anybody listen on this port?
 export const isListening = (port) => sockets().some((t) => t.local === port && t.state === 10);

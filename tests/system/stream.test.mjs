@@ -2,6 +2,7 @@
 // goes, a provider that ends too early, and replies of the other kind than the client asked for.
 
 import assert from 'node:assert/strict';
+import { gzipSync } from 'node:zlib';
 import { streamHead } from '../lib/peer.mjs';
 import { limit, scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { chunk, events, LAST_CHUNK, message } from '../lib/wire.mjs';
@@ -538,6 +539,27 @@ scenario('an event of 16 MB passes with memory flat', async (s) => {
 	assert.ok(reply.text.endsWith(rest));
 	assert.ok(most < FLAT, `it grew by ${most} bytes`);
 	client.destroy();
+});
+
+scenario('a stream that comes coded is passed on as it is, with nothing put in', async (s) => {
+	const provider = await s.peer();
+	const d = await s.daemon({ providers: { p: openai(provider) }, stream: { heartbeat: 0.2 } });
+	const body = gzipSync(DIALECTS.chat.first + DIALECTS.chat.end);
+	for (const json of [{ model: 'm', stream: true }, { model: 'm' }]) {
+		const client = await s.connect(d);
+		await client.request({ path: CHAT, json });
+		const { conn } = await provider.request();
+		await conn.send(streamHead({ 'Content-Encoding': 'gzip' }));
+		await new Promise((resolve) => setTimeout(resolve, 300));
+		await conn.send(chunk(body.subarray(0, 40)));
+		await new Promise((resolve) => setTimeout(resolve, 300));
+		await conn.send(Buffer.concat([chunk(body.subarray(40)), LAST_CHUNK]));
+		const reply = await client.readReply();
+		assert.equal(reply.header('content-encoding'), 'gzip');
+		assert.match(reply.header('content-type'), /^text\/event-stream/);
+		assert.ok(reply.body.equals(body));
+		assert.equal(reply.cut, false);
+	}
 });
 
 scenario('an HTTP/1.0 client gets the stream up to the close; a cut one is reset', async (s) => {

@@ -9,12 +9,12 @@
 #include "base/mem.h"
 #include "unit.h"
 
-#define ck_buf(b, want)                                                     \
-	do {                                                                \
-		struct str held_ = buf_str(b), want_ = (want);              \
-		ck_assert_uint_eq(buf_len(b), want_.len);                   \
-		if (want_.len > 0)                                          \
-			ck_assert_mem_eq(held_.p, want_.p, want_.len);      \
+#define ck_buf(b, want)                                                \
+	do {                                                           \
+		struct str held_ = buf_str(b), want_ = (want);         \
+		ck_assert_uint_eq(buf_len(b), want_.len);              \
+		if (want_.len > 0)                                     \
+			ck_assert_mem_eq(held_.p, want_.p, want_.len); \
 	} while (0)
 
 START_TEST(test_empty)

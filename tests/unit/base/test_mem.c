@@ -244,7 +244,8 @@ START_TEST(test_sealed_pages)
 	bool faulted = false;
 
 	arena_init_pages(&pages);
-	a = arena_alloc(&pages, sizeof *a); /* as a configuration does: it lives in its own memory */
+	a = arena_alloc(&pages,
+		sizeof *a); /* as a configuration does: it lives in its own memory */
 	text = arena_alloc(&pages, 600000);
 	ck_assert_ptr_nonnull((void *)(uintptr_t)text);
 	*a = pages;

@@ -192,7 +192,7 @@ START_TEST(test_what_is_told)
 	loop_want(loop, &peers[3].watch, WANT_WRITE); /* full: not ready */
 	loop_want(loop, &peers[4].watch, WANT_HANGUP);
 	shutdown(peers[4].far, SHUT_WR);
-	close(peers[5].far); /* wants nothing, but it is broken */
+	close(peers[5].far);             /* wants nothing, but it is broken */
 	shutdown(peers[6].far, SHUT_WR); /* wants nothing, and that is no breakage */
 	loop_turn(loop, 0);
 	ck_assert_uint_eq(peers[0].ready, READY_READ);

@@ -78,14 +78,8 @@ START_TEST(test_names)
 		const char *name;
 		int result;
 	} cases[] = {
-		{ "a.test", 0 },
-		{ "A.TEST", 0 },
-		{ "x.wild.test", 0 },
-		{ "b.test", -1 },
-		{ "x.y.wild.test", -1 },
-		{ "127.0.0.1", 0 },
-		{ "127.0.0.2", -1 },
-		{ "::1", 0 },
+		{ "a.test", 0 }, { "A.TEST", 0 }, { "x.wild.test", 0 }, { "b.test", -1 },
+		{ "x.y.wild.test", -1 }, { "127.0.0.1", 0 }, { "127.0.0.2", -1 }, { "::1", 0 },
 		{ "peer", -1 }, /* the subject's name does not count where others stand */
 	};
 	struct tls_context *c;
@@ -191,7 +185,8 @@ START_TEST(test_files)
 			"cannot use the key /tmp/" },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		struct tls_settings s = { .verify = true, .ca_file = str_of(cases[i].ca),
+		struct tls_settings s = { .verify = true,
+			.ca_file = str_of(cases[i].ca),
 			.certificate_file = str_of(cases[i].certificate),
 			.key_file = str_of(cases[i].key) };
 

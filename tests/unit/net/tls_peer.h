@@ -44,8 +44,8 @@ make_certificate(EVP_PKEY *key, const char *names)
 	ASN1_INTEGER_set(X509_get_serialNumber(c), 1);
 	X509_gmtime_adj(X509_getm_notBefore(c), -3600);
 	X509_gmtime_adj(X509_getm_notAfter(c), 86400);
-	X509_NAME_add_entry_by_txt(
-		subject, "CN", MBSTRING_ASC, (const unsigned char *)"peer", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)"peer", -1,
+		-1, 0);
 	X509_set_issuer_name(c, subject);
 	X509_set_pubkey(c, key);
 	X509_add_ext(c, alt, -1);
@@ -78,8 +78,8 @@ tls_peer_open(struct tls_peer *p, const char *names)
 	ck_assert_int_eq(SSL_CTX_use_certificate(p->context, certificate), 1);
 	ck_assert_int_eq(SSL_CTX_use_PrivateKey(p->context, key), 1);
 	SSL_CTX_set_alpn_select_cb(p->context, choose_protocol, NULL);
-	SSL_CTX_set_mode(
-		p->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(p->context,
+		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	write_pem(p->ca_file, certificate, NULL);
 	write_pem(p->certificate_file, certificate, key);
 	X509_free(certificate);

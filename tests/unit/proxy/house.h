@@ -39,8 +39,9 @@ house_providers(struct house *h, uint16_t port)
 {
 	static const struct conf_attempt attempt = { 5000, 60000, 30000, 0 };
 
-	h->providers[HOUSE_ECHO] = (struct conf_provider){
-		.name = STR("echo"), .index = HOUSE_ECHO, .dialect = DIALECT_ECHO };
+	h->providers[HOUSE_ECHO] = (struct conf_provider){ .name = STR("echo"),
+		.index = HOUSE_ECHO,
+		.dialect = DIALECT_ECHO };
 	h->providers[HOUSE_REMOTE] = (struct conf_provider){ .name = STR("remote"),
 		.index = HOUSE_REMOTE,
 		.dialect = DIALECT_OPENAI,
@@ -98,7 +99,7 @@ house_open(struct house *h, uint16_t port)
 	*h = (struct house){ .now_ms = 1000 };
 	house_providers(h, port);
 	house_conf(h);
-	clock_fake(h->now_ms, 1777636800000);
+	clock_fake(h->now_ms, 1777636799000 + h->now_ms);
 	sink_open(&h->off, STR("off"));
 	log_open(&h->off, LEVEL_ALERT, FORMAT_TEXT);
 	h->board = scoreboard_new();
@@ -117,12 +118,13 @@ house_open(struct house *h, uint16_t port)
 	clients_open(&h->clients, p, (unsigned)h->conf.limits.connections);
 }
 
-/* A turn that waits at most 20 ms; the clock moves on by one. */
+/* A turn that waits at most so long; the clock moves on by one millisecond. */
 static inline void
 house_turn(struct house *h, int wait_ms)
 {
 	loop_turn(h->proxy.loop, wait_ms);
-	clock_fake(++h->now_ms, 1777636800000 + h->now_ms);
+	h->now_ms++;
+	clock_fake(h->now_ms, 1777636799000 + h->now_ms);
 }
 
 /* What is kept between requests on purpose goes too, so that memory can be compared. */
