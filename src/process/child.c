@@ -86,6 +86,8 @@ child_run(struct family *f, const struct child *self, int channel)
 	take_name(self);
 	let_go(f, self);
 	if (self->kind == CHILD_RESOLVER) {
+		/* It would keep a file that was rotated away from being freed. */
+		sink_close(&g->access);
 		const struct resolver_start start = {
 			.table = g->addresses,
 			.account = &g->account,

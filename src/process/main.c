@@ -105,7 +105,7 @@ absolute(const char *path, char *out)
 	char here[PATH_MAX];
 	if (path[0] == '/' || getcwd(here, sizeof here) == NULL)
 		return path;
-	int len = snprintf(out, PATH_MAX, "%s/%s", here, path);
+	int len = snprintf(out, PATH_MAX, "%s/%s", strcmp(here, "/") == 0 ? "" : here, path);
 	return len > 0 && len < PATH_MAX ? out : path;
 }
 
@@ -181,7 +181,9 @@ send_signal(const struct command *c)
 {
 	char path[PATH_MAX];
 	if (conf_pid_file(c->options.path, path, sizeof path) != 0) {
-		fprintf(stderr, "api-router: %s: cannot read pid_file\n", c->options.path);
+		bool there = access(c->options.path, R_OK) == 0;
+		fprintf(stderr, "api-router: %s: cannot read pid_file: %s\n", c->options.path,
+			there ? "it is not text in double quotes" : strerror(errno));
 		return EXIT_FAILURE;
 	}
 	if (path[0] == '\0') {

@@ -1,66 +1,159 @@
-// install: what make install puts where, what it keeps, and what make uninstall leaves.
+// install: what `make install` puts where, what it leaves alone, and the init script of an installed daemon.
+//
+// The daemon is built here once more, without optimisation, since where its configuration is expected is compiled into it.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { binary } from '../lib/daemon.mjs';
-import { scenario } from '../lib/scenario.mjs';
+import { scenario, until } from '../lib/scenario.mjs';
+import { alive } from '../lib/processes.mjs';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const source = fileURLToPath(new URL('../..', import.meta.url));
+const top = mkdtempSync(join(tmpdir(), 'api-router-install-'));
+after(() => rmSync(top, { recursive: true, force: true }));
+const chat = { path: '/v1/chat/completions', json: { model: 'echo', messages: [{ role: 'user', content: 'hello' }] } };
 
-// The binary under test is taken as it is (-o): nothing is built here.
-function make(target, variables) {
-	const given = Object.entries({ daemon: binary, ...variables }).map(([name, value]) => `${name}=${value}`);
-	const env = { PATH: process.env.PATH };
-	return execFileSync('make', ['-s', '-C', root, '-o', binary, target, ...given], { encoding: 'utf8', env });
+// A command: { code, output }. Nothing of the make that runs the tests reaches it.
+function run(command, args, env = {}) {
+	const clean = Object.fromEntries(['PATH', 'HOME', 'LANG'].map((name) => [name, process.env[name]]));
+	return new Promise((done) => {
+		execFile(command, args, { env: { ...clean, ...env }, cwd: top, maxBuffer: 1 << 24 }, (error, stdout, stderr) =>
+			done({ code: error ? error.code : 0, output: stdout + stderr }));
+	});
 }
-const files = (dir, under = '') =>
-	readdirSync(join(dir, under), { withFileTypes: true }).flatMap((entry) =>
-		entry.isDirectory() ? files(dir, join(under, entry.name)) : [join(under, entry.name)]).sort();
+async function make(target, variables) {
+	const all = { B: join(top, 'build'), CFLAGS: '-O0', LTO: '', SYSCONFDIR: '/etc/odd', ...variables };
+	const result = await run('make', ['-C', source, '-j2', target, ...Object.entries(all).map((pair) => pair.join('='))]);
+	assert.equal(result.code, 0, result.output);
+	return result.output;
+}
+// Every file below a directory: { 'usr/local/sbin/api-router': '755', ... }.
+function files(dir) {
+	return Object.fromEntries(readdirSync(dir, { recursive: true }).filter((name) => statSync(join(dir, name)).isFile()).sort()
+		.map((name) => [name, (statSync(join(dir, name)).mode & 0o7777).toString(8)]));
+}
 
-const DEFAULT = [
-	'etc/api-router/api-router.conf', 'etc/init.d/api-router', 'lib/systemd/system/api-router.service',
-	'usr/local/sbin/api-router', 'usr/local/share/man/man5/api-router.conf.5', 'usr/local/share/man/man8/api-router.8',
-];
+scenario('install puts each file in its place, keeps a configuration, and uninstall removes all but that', async () => {
+	const dir = join(top, 'all');
+	const conf = join(dir, 'etc/odd/api-router/api-router.conf');
+	const expected = {
+		'etc/odd/api-router/api-router.conf': '640',
+		'etc/odd/init.d/api-router': '755',
+		'lib/systemd/system/api-router.service': '644',
+		'usr/local/sbin/api-router': '755',
+		'usr/local/share/man/man5/api-router.conf.5': '644',
+		'usr/local/share/man/man8/api-router.8': '644',
+	};
+	await make('install', { DESTDIR: dir });
+	assert.deepEqual(files(dir), expected);
+	assert.deepEqual(readFileSync(conf), readFileSync(join(source, 'etc/api-router.conf')));
 
-scenario('make install and uninstall with DESTDIR; the configuration is kept by both', async (s) => {
-	const dir = s.temporaryDirectory();
-	make('install', { DESTDIR: dir });
-	assert.deepEqual(files(dir), DEFAULT);
-	const mode = (file) => statSync(join(dir, file)).mode & 0o777;
-	assert.equal(mode('usr/local/sbin/api-router'), 0o755);
-	assert.equal(mode('etc/init.d/api-router'), 0o755);
-	assert.equal(mode('etc/api-router/api-router.conf'), 0o640);
-	assert.equal(mode('lib/systemd/system/api-router.service'), 0o644);
-	const installed = join(dir, 'usr/local/sbin/api-router');
-	const checked = execFileSync(installed, ['-t', '-c', join(dir, 'etc/api-router/api-router.conf')], { encoding: 'utf8', stdio: 'pipe' });
-	assert.match(checked, /^(api-router: .*: ok\n)?$/);
+	writeFileSync(conf, 'mine\n');
+	const output = await make('install', { DESTDIR: dir });
+	assert.match(output, /api-router\.conf is there already: kept/);
+	assert.deepEqual(files(dir), expected);
+	assert.equal(readFileSync(conf, 'utf8'), 'mine\n');
 
-	writeFileSync(join(dir, 'etc/api-router/api-router.conf'), 'mine');
-	assert.match(make('install', { DESTDIR: dir }), /api-router\.conf is there already: kept/);
-	assert.equal(readFileSync(join(dir, 'etc/api-router/api-router.conf'), 'utf8'), 'mine');
-	make('uninstall', { DESTDIR: dir });
-	assert.deepEqual(files(dir), ['etc/api-router/api-router.conf']);
-});
+	await make('uninstall', { DESTDIR: dir });
+	assert.deepEqual(files(dir), { 'etc/odd/api-router/api-router.conf': '640' });
+	assert.equal(readFileSync(conf, 'utf8'), 'mine\n');
+	await make('uninstall', { DESTDIR: dir }); // a second time is no error
+}, { ms: 300000 });
 
-scenario('the variables of make install move each part, and the service files follow', async (s) => {
-	const dir = s.temporaryDirectory();
-	const where = { DESTDIR: dir, PREFIX: '/opt/ar', SBINDIR: '/opt/ar/bin', MANDIR: '/m', SYSCONFDIR: '/opt/etc', UNITDIR: '/u' };
-	make('install', where);
-	assert.deepEqual(files(dir), ['m/man5/api-router.conf.5', 'm/man8/api-router.8', 'opt/ar/bin/api-router',
-		'opt/etc/api-router/api-router.conf', 'opt/etc/init.d/api-router', 'u/api-router.service']);
-	for (const file of ['opt/etc/init.d/api-router', 'u/api-router.service']) {
-		const text = readFileSync(join(dir, file), 'utf8');
-		assert.match(text, /\/opt\/ar\/bin\/api-router/);
-		assert.ok(!text.includes('/usr/local/sbin/api-router'), file);
+scenario('the variables move every part, and the service files follow', async () => {
+	const dir = join(top, 'moved');
+	await make('install', { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', INITDIR: '/etc/rc.d', UNITDIR: '/units' });
+	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', 'etc/rc.d/api-router', 'units/api-router.service',
+		'usr/man/man5/api-router.conf.5', 'usr/man/man8/api-router.8', 'usr/sbin/api-router']);
+	const init = readFileSync(join(dir, 'etc/rc.d/api-router'), 'utf8');
+	const unit = readFileSync(join(dir, 'units/api-router.service'), 'utf8');
+	assert.match(init, /^DAEMON=\/usr\/sbin\/api-router$/m);
+	assert.match(unit, /^ExecStart=\/usr\/sbin\/api-router$/m);
+	for (const text of [init, unit])
+		assert.ok(!text.includes('/usr/local/sbin/api-router'));
+	const none = join(top, 'none');
+	await make('install', { DESTDIR: none, INITDIR: '', UNITDIR: '' });
+	assert.ok(!Object.keys(files(none)).some((name) => /init|service/.test(name)));
+}, { ms: 300000 });
+
+scenario('the installed binary looks for its configuration below SYSCONFDIR', async () => {
+	const binary = join(top, 'all2/usr/local/sbin/api-router');
+	await make('install', { DESTDIR: join(top, 'all2') });
+	const lost = await run(binary, ['-t']);
+	assert.equal(lost.code, 78);
+	assert.match(lost.output, /^\/etc\/odd\/api-router\/api-router\.conf: .*No such file or directory\n/);
+	const shipped = join(top, 'all2/etc/odd/api-router/api-router.conf');
+	const good = await run(binary, ['-t'], { API_ROUTER_CONFIG_PATH: shipped });
+	assert.equal(good.code, 0);
+	assert.match(good.output, new RegExp(`api-router: ${shipped}: ok\n$`));
+}, { ms: 300000 });
+
+scenario('the init script of an installed daemon: start, status, reload, restart, stop', async (s) => {
+	const dir = join(top, 'init');
+	await make('install', { DESTDIR: dir });
+	const conf = join(dir, 'etc/odd/api-router/api-router.conf');
+	const pidFile = join(dir, 'pid');
+	const log = () => readFileSync(join(dir, 'log'), 'utf8');
+	const pid = () => Number(readFileSync(pidFile, 'utf8'));
+	const text = `listen = ( { address = "127.0.0.1"; port = 0; } ); pid_file = "${pidFile}"; workers = 1;
+		log: { file = "${dir}/log"; }; access_log: { file = "off"; };
+		providers: { echo: { dialect = "echo"; models = ( "echo" ); }; key: { dialect = "openai"; base_url = "http://127.0.0.1:9"; api_key = "env:THE_KEY"; }; };\n`;
+	writeFileSync(conf, text);
+	// As an administrator would redirect it; the variables reach the daemon.
+	writeFileSync(join(dir, 'default'),
+		`DAEMON=${dir}/usr/local/sbin/api-router\nOPTIONS="-c ${conf}"\nPIDFILE=${pidFile}\nTHE_KEY=abcdefgh\n`);
+	const script = join(dir, 'etc/odd/init.d/api-router');
+	const init = (word) => run('sh', [script, word], { API_ROUTER_DEFAULTS: join(dir, 'default') });
+	s.keep({
+		stop: () => {
+			if (existsSync(pidFile) && pid() !== process.pid && alive(pid()))
+				process.kill(pid(), 'SIGTERM');
+		},
+		report: () => `--- the log\n${existsSync(join(dir, 'log')) ? log() : ''}`,
+	});
+	execFileSync('sh', ['-n', script]);
+
+	assert.equal((await init('status')).code, 3);
+	assert.equal((await init('stop')).code, 0, 'to stop what is not running is no error');
+	assert.equal((await init('reload')).code, 7);
+	const start = await init('start');
+	assert.equal(start.code, 0, start.output);
+	const first = pid();
+	const port = () => Number([...log().matchAll(/listening on 127\.0\.0\.1:(\d+)/g)].at(-1)[1]);
+	assert.equal((await s.request(port(), chat)).status, 200);
+	assert.ok(!/THE_KEY/.test(log()), 'the key was found');
+	const status = await init('status');
+	assert.deepEqual([status.code, status.output], [0, `api-router is running, pid ${first}\n`]);
+	assert.equal((await init('start')).code, 0, 'to start what runs is no error');
+	assert.equal(pid(), first);
+
+	assert.equal((await init('reload')).code, 0);
+	await until(() => /ready: 1 workers, generation 2\n/.test(log()), 'it was reloaded');
+	writeFileSync(conf, `${text}nonsense = 1;\n`);
+	for (const word of ['reload', 'restart']) {
+		const refused = await init(word);
+		assert.equal(refused.code, 78, `${word} with a broken file is refused`);
+		assert.match(refused.output, /nonsense/);
 	}
-	make('uninstall', where);
-	assert.deepEqual(files(dir), ['opt/etc/api-router/api-router.conf']);
+	assert.equal(pid(), first);
+	assert.equal((await s.request(port(), chat)).status, 200);
+	writeFileSync(conf, text);
+	assert.equal((await init('restart')).code, 0);
+	const second = pid();
+	assert.ok(second !== first && alive(second) && !alive(first));
+	assert.equal((await s.request(port(), chat)).status, 200);
 
-	const bare = s.temporaryDirectory();
-	make('install', { DESTDIR: bare, INITDIR: '', UNITDIR: '' });
-	assert.deepEqual(files(bare), DEFAULT.filter((f) => !f.includes('init.d') && !f.includes('systemd')));
-	assert.ok(!existsSync(join(bare, 'lib')));
-});
+	assert.equal((await init('stop')).code, 0);
+	assert.ok(!alive(second), 'stop waits for the end');
+	assert.ok(!existsSync(pidFile));
+	assert.equal((await init('status')).code, 3);
+	writeFileSync(pidFile, `${process.pid}\n`);
+	assert.equal((await init('status')).code, 1, 'a pid file of another process is not taken for ours');
+	assert.equal((await init('stop')).code, 0);
+	rmSync(pidFile);
+	assert.equal((await init('nonsense')).code, 2);
+}, { ms: 300000 });

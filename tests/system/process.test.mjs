@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { limit, scenario, until } from '../lib/scenario.mjs';
 import { Load, WORDS, streamed } from '../lib/load.mjs';
-import { alive, clientPorts, isListening, resolvers, status, workers } from '../lib/processes.mjs';
+import { alive, clientPorts, isListening, resolvers, workers } from '../lib/processes.mjs';
 
 const echo = (interval) => ({ dialect: 'echo', models: ['echo'], echo: { interval } });
 // A provider that has a name makes the daemon start its resolver.
@@ -292,20 +292,3 @@ scenario('the resolver is replaced when it dies', async (s) => {
 	await d.waitLog(new RegExp(`resolver \\(pid ${old}, generation 1\\) was killed by signal 9`));
 	await until(() => resolvers(d).length === 1 && resolvers(d)[0] !== old, 'another has come', 1000);
 });
-
-scenario('workers and resolver are unprivileged when the daemon was started as root', async (s) => {
-	const d = await s.daemon(config(2, { user: 'nobody' }));
-	assert.equal(status(d.pid, 'Uid').split('\t')[0], '0', 'the master stays root');
-	assert.match(d.log, /info master\[\d+\]: workers run as user nobody\n/);
-	for (const pid of [...workers(d), ...resolvers(d)]) {
-		for (const id of ['Uid', 'Gid']) {
-			const [real, effective, saved, files] = status(pid, id).split('\t');
-			assert.notEqual(real, '0');
-			assert.deepEqual([effective, saved, files], [real, real, real]);
-		}
-		assert.equal(status(pid, 'NoNewPrivs'), '1');
-		for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
-			assert.match(status(pid, set), /^0+$/, set);
-		assert.ok(!status(pid, 'Groups').split(' ').includes('0'), 'root\'s groups are gone');
-	}
-}, { skip: process.getuid() !== 0 && 'this is for root' });

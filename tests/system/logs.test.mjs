@@ -1,0 +1,211 @@
+// logs: both logs as files that are renamed under load, as pipes that nobody reads, and in each format.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, existsSync, openSync, readFileSync, readSync, readdirSync, renameSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { scenario, until } from '../lib/scenario.mjs';
+import { Load } from '../lib/load.mjs';
+import { descriptors, workers } from '../lib/processes.mjs';
+
+const echo = { dialect: 'echo', models: ['echo'], echo: { interval: 0.005 } };
+const named = { dialect: 'openai', base_url: 'http://localhost:9/v1', models: ['named'] };
+const chat = { path: '/v1/chat/completions', json: { model: 'echo', messages: [{ role: 'user', content: 'hello' }] } };
+const TIME = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z';
+const LOG_LINE = new RegExp(`^${TIME} (error|warn|info|debug) (master|worker \\d+|resolver)\\[\\d+\\]: \\S.*$`);
+const lines = (text) => text.split('\n').slice(0, -1);
+
+// A daemon whose configuration has to name files of its own directory. Its log is the file that the harness reads,
+// but named by its path, so that it is opened and reopened like any other.
+async function withFiles(s, more) {
+	const d = s.command({});
+	d.writeConfig({
+		providers: { echo, named },
+		log: { file: join(d.dir, 'stderr') },
+		access_log: { file: join(d.dir, 'access'), format: 'json' },
+		...more(d.dir),
+	});
+	await d.start();
+	return d;
+}
+// A pipe of the test's own that nobody reads.
+function pipe(s, dir, name) {
+	const path = join(dir, name);
+	execFileSync('mkfifo', [path]);
+	execFileSync('chmod', ['666', path]);
+	const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+	s.keep({ stop: () => closeSync(fd) });
+	const take = () => {
+		const buffer = Buffer.alloc(1 << 20);
+		let len = 0;
+		for (;;) {
+			try {
+				len += readSync(fd, buffer, len, buffer.length - len, null);
+			} catch {
+				return buffer.toString('utf8', 0, len);
+			}
+		}
+	};
+	const fill = () => {
+		for (const size of [4096, 1])
+			for (;;) {
+				try {
+					writeSync(fd, '\n'.repeat(size));
+				} catch {
+					break;
+				}
+			}
+	};
+	return { path, fd, take, fill };
+}
+
+scenario('log files renamed under load: no line is lost, and all processes write to the new ones', async (s) => {
+	const d = await withFiles(s, () => ({ workers: 3 }));
+	const load = s.keep(new Load(d, { clients: 8, keepAlive: false })); // so that every worker gets some
+	// A stream of an old generation that has its line to write yet.
+	const conn = await s.connect(d);
+	await conn.request({ ...chat, headers: { 'x-request-id': 'the-long-one' },
+		json: { model: 'echo', stream: true, messages: [{ role: 'user', content: 'word '.repeat(400) }] } });
+	const reply = await conn.readHead();
+	d.signal('SIGHUP');
+	await d.waitLog(/ready: 3 workers, generation 2\n/);
+	for (let i = 0; i < 10; i++) {
+		await load.more(20);
+		for (const name of ['stderr', 'access'])
+			renameSync(join(d.dir, name), join(d.dir, `${name}.${i}`));
+		d.signal('SIGUSR1');
+		await d.waitLog(/info master\[\d+\]: log files reopened\n/);
+	}
+	await until(() => {
+		// Standard error itself is the first of the files, by the harness.
+		const open = d.processes().flatMap(({ pid }) => Object.entries(descriptors(pid)));
+		return !open.some(([fd, path]) => fd !== '2' && /\/(stderr|access)\.\d/.test(path));
+	}, 'nobody has a renamed file open', 3000);
+	const now = () => lines(readFileSync(join(d.dir, 'access'), 'utf8')).map((line) => JSON.parse(line));
+	await until(() => workers(d).every((pid) => now().some((l) => l.worker === pid)), 'each worker writes to the new file', 20000);
+	await load.stop();
+	await reply.finish();
+	conn.destroy();
+	const files = readdirSync(d.dir).filter((name) => name.startsWith('access'));
+	assert.equal(files.length, 11);
+	const count = () => files.flatMap((name) => lines(readFileSync(join(d.dir, name), 'utf8')));
+	await until(() => count().length === load.done + 1, `${load.done + 1} lines are there`);
+	assert.deepEqual(load.failed, [], load.report());
+	const all = count().map((line) => JSON.parse(line));
+	assert.equal(new Set(all.map((l) => l.request_id)).size, all.length, 'each request has one line');
+	assert.ok(now().some((l) => l.request_id === 'the-long-one'), 'the old generation writes to the new file too');
+	for (const line of readdirSync(d.dir).filter((n) => n.startsWith('stderr')).flatMap((n) => lines(readFileSync(join(d.dir, n), 'utf8'))))
+		assert.match(line, LOG_LINE);
+	// What workers say goes there as well.
+	d.processes();
+	d.signal('SIGKILL');
+	await d.waitLog(/warn worker \d\[\d+\]: the master is gone/);
+	await until(() => d.survivors().length === 0, 'all have ended');
+	await d.waitExit();
+});
+
+scenario('a file that cannot be reopened leaves the old one in use', async (s) => {
+	const d = await withFiles(s, (dir) => {
+		execFileSync('mkdir', [join(dir, 'logs')]);
+		return { access_log: { file: join(dir, 'logs', 'access'), format: 'json' } };
+	});
+	renameSync(join(d.dir, 'logs'), join(d.dir, 'moved'));
+	d.signal('SIGUSR1');
+	await d.waitLog(/error master\[\d+\]: cannot reopen \S+\/logs\/access: No such file or directory; the old file stays\n/);
+	await s.request(d, chat);
+	await until(() => lines(readFileSync(join(d.dir, 'moved', 'access'), 'utf8')).length === 1, 'the line is in the old one');
+	assert.ok(!existsSync(join(d.dir, 'logs')));
+});
+
+// Requests go on while the access log is stuck; all that did not fit is counted and told.
+async function stuck(s, d, out) {
+	const total = 400;
+	let slowest = 0;
+	const conns = await Promise.all(Array.from({ length: 4 }, () => s.connect(d)));
+	await Promise.all(conns.map(async (conn) => {
+		for (let i = 0; i < total / conns.length; i++) {
+			const start = Date.now();
+			assert.equal((await conn.exchange(chat)).status, 200);
+			slowest = Math.max(slowest, Date.now() - start);
+		}
+	}));
+	assert.ok(slowest < 1000, `a request took ${slowest} ms`);
+	await d.waitLog(/warn worker \d\[\d+\]: \d+ lines of the access log were lost\n/);
+	d.signal('SIGTERM');
+	assert.deepEqual(await d.waitExit(), { code: 0, signal: null });
+	const told = [...d.log.matchAll(/: (\d+) lines of the access log were lost/g)].reduce((sum, [, n]) => sum + Number(n), 0);
+	const written = lines(out.take());
+	for (const line of written)
+		assert.equal(JSON.parse(line).status, 200, 'whole lines only');
+	assert.ok(told > 0);
+	assert.equal(written.length + told, total, `${written.length} lines were written, ${told} told as lost`);
+}
+
+scenario('an access log that is a pipe which nobody reads blocks nobody', async (s) => {
+	const d = s.command({});
+	const out = pipe(s, d.dir, 'fifo');
+	d.writeConfig({ workers: 2, providers: { echo }, access_log: { file: out.path, format: 'json' } });
+	await d.start();
+	await stuck(s, d, out);
+});
+
+scenario('the same for standard output, whose flags stay as they were', async (s) => {
+	const dir = s.temporaryDirectory();
+	const out = pipe(s, dir, 'fifo');
+	const blocking = openSync(out.path, constants.O_WRONLY);
+	s.keep({ stop: () => closeSync(blocking) });
+	const d = s.command({ workers: 2, providers: { echo } }, { output: blocking });
+	await d.start();
+	const flags = parseInt(readFileSync(`/proc/self/fdinfo/${blocking}`, 'utf8').match(/flags:\s+(\d+)/)[1], 8);
+	assert.equal(flags & constants.O_NONBLOCK, 0, 'the description is shared with whoever started the daemon');
+	await stuck(s, d, out);
+});
+
+scenario('a log that is a full pipe blocks nobody, and tells of its losses when it is read again', async (s) => {
+	const d = await s.daemon({ providers: { echo } });
+	const out = pipe(s, d.dir, 'fifo');
+	d.writeConfig({ providers: { echo }, log: { file: out.path } });
+	d.signal('SIGHUP');
+	let said = '';
+	await until(() => (said += out.take()).includes('ready: 1 workers, generation 2'), 'the pipe has the log');
+	await until(() => d.children().length === 1, 'the old worker has gone');
+	out.take();
+	out.fill();
+	for (let i = 0; i < 3; i++) {
+		d.signal('SIGTTOU');
+		await new Promise((resolve) => setTimeout(resolve, 50));
+		assert.equal((await s.request(d, chat)).status, 200);
+	}
+	assert.match(out.take(), /^\n*$/);
+	d.signal('SIGTTOU');
+	said = '';
+	await until(() => (said += out.take()).includes('TTOU'), 'the log is written again');
+	const [first, second] = lines(said);
+	assert.match(first, new RegExp(`^${TIME} warn master\\[${d.pid}\\]: \\d+ log lines were lost$`));
+	assert.ok(Number(first.match(/(\d+) log/)[1]) >= 3, first);
+	assert.match(second, /TTOU: the number of workers stays 1/);
+});
+
+scenario('the log in JSON and the access log as text', async (s) => {
+	const d = await s.daemon({ providers: { echo }, log: { format: 'json', level: 'debug' }, access_log: { format: 'text' } });
+	const agent = 'an "agent" \\ with\ttab';
+	await s.request(d, { ...chat, headers: { 'User-Agent': agent, 'Referer': 'http://example.org/', Connection: 'close' } });
+	await until(() => lines(d.stdout).length === 1, 'the line is there');
+	const [line] = lines(d.stdout);
+	const match = line.match(/^127\.0\.0\.1 - - \[(\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000)\] "POST \/v1\/chat\/completions HTTP\/1\.1" 200 (\d+) "http:\/\/example\.org\/" "((?:[^"\\]|\\.)*)" (.*)$/);
+	assert.ok(match, line);
+	assert.equal(match[3], 'an \\"agent\\" \\\\ with\\ttab');
+	const rest = Object.fromEntries(match[4].match(/\w+=(?:"(?:[^"\\]|\\.)*"|\S+)/g).map((pair) => pair.split(/=(.*)/s, 2)));
+	assert.equal(rest.provider, 'echo');
+	assert.equal(rest.end, 'complete');
+	assert.equal(rest.worker, String(workers(d)[0]));
+	d.signal('SIGTERM');
+	await d.waitExit();
+	for (const text of lines(d.log)) {
+		const said = JSON.parse(text);
+		assert.deepEqual(Object.keys(said), ['time', 'level', 'process', 'pid', 'message']);
+		assert.match(said.time, new RegExp(`^${TIME}$`));
+		assert.match(said.process, /^(master|worker 0)$/);
+	}
+	assert.ok(lines(d.log).some((text) => JSON.parse(text).message === 'TERM: ending now'));
+});

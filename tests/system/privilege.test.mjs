@@ -1,0 +1,82 @@
+// privilege: what workers and resolver may still do, and what their memory holds of the configuration.
+
+import assert from 'node:assert/strict';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { scenario } from '../lib/scenario.mjs';
+import { mappings, resolvers, status, workers } from '../lib/processes.mjs';
+
+const echo = { dialect: 'echo', models: ['echo'] };
+const named = { dialect: 'openai', base_url: 'http://localhost:9/v1', models: ['named'] };
+const config = (workers, more = {}) => ({ workers, providers: { echo, named }, ...more });
+const chat = { path: '/v1/chat/completions', json: { model: 'echo', messages: [{ role: 'user', content: 'hello' }] } };
+const notRoot = process.getuid() !== 0 && 'this is for root';
+
+scenario('workers and resolver are unprivileged when the daemon was started as root', async (s) => {
+	const d = await s.daemon(config(2, { user: 'nobody' }));
+	assert.equal(status(d.pid, 'Uid').split('\t')[0], '0', 'the master stays root');
+	assert.match(d.log, /info master\[\d+\]: workers run as user nobody\n/);
+	for (const pid of [...workers(d), ...resolvers(d)]) {
+		for (const id of ['Uid', 'Gid']) {
+			const [real, effective, saved, files] = status(pid, id).split('\t');
+			assert.notEqual(real, '0');
+			assert.deepEqual([effective, saved, files], [real, real, real]);
+		}
+		assert.equal(status(pid, 'NoNewPrivs'), '1');
+		for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
+			assert.match(status(pid, set), /^0+$/, set);
+		assert.ok(!status(pid, 'Groups').split(' ').includes('0'), 'root\'s groups are gone');
+	}
+}, { skip: notRoot });
+
+// The writable and readable mappings of a process in which these bytes stand: [{ access, flags }].
+function where(pid, text) {
+	const memory = openSync(`/proc/${pid}/mem`, 'r');
+	const found = [];
+	for (const mapping of mappings(pid)) {
+		const [, from, to, access, name] = mapping.match(/^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/m);
+		if (access[0] !== 'r' || name.startsWith('[v'))
+			continue;
+		const size = Number(BigInt(`0x${to}`) - BigInt(`0x${from}`));
+		if (size > 1 << 28) // a sanitizer's
+			continue;
+		const bytes = Buffer.alloc(size);
+		try {
+			readSync(memory, bytes, 0, size, BigInt(`0x${from}`));
+		} catch {
+			continue;
+		}
+		if (bytes.includes(text))
+			found.push({ access, name, flags: mapping.match(/^VmFlags: (.*)$/m)[1].trim().split(' ') });
+	}
+	closeSync(memory);
+	return found;
+}
+
+scenario('the configuration cannot be written in any process, and keys are nowhere else and in no dump', async (s) => {
+	const [key, fromEnvironment] = ['literal-key-5f1c7a90', 'environment-key-77d1e3b2'];
+	const d = await s.daemon(config(1, { providers: {
+		echo,
+		named: { ...named, api_key: key, headers: { 'X-Mark': 'a-mark-2c9e41d7' } },
+		third: { ...named, models: ['third'], api_key: 'env:THE_KEY' },
+	} }), { env: { THE_KEY: fromEnvironment } });
+	for (let generation = 1; generation <= 2; generation++) {
+		assert.equal((await s.request(d, chat)).status, 200);
+		for (const pid of [d.pid, ...workers(d)]) {
+			const marks = where(pid, 'a-mark-2c9e41d7').filter((m) => m.name === '' && m.access.startsWith('r--'));
+			assert.ok(marks.length > 0, 'there is a sealed configuration');
+			for (const m of where(pid, key)) {
+				assert.ok(m.access.startsWith('r--'), `the key stands in a mapping ${m.access} ${m.name}`);
+				assert.ok(m.flags.includes('dd'), 'which is not dumped');
+			}
+			assert.ok(where(pid, key).length > 0);
+			for (const m of where(pid, fromEnvironment)) {
+				assert.equal(m.name, '', `the value stands in ${m.name}`);
+				assert.ok(m.flags.includes('dd'), `a mapping ${m.access} with it is dumped`);
+			}
+			assert.ok(where(pid, fromEnvironment).length > 0);
+		}
+		d.signal('SIGHUP');
+		await d.waitLog(/generation 2\n/);
+	}
+}, { skip: notRoot || (/\bsan/.test(process.env.API_ROUTER_BUILD ?? '') && 'a sanitizer keeps what was freed') ||
+	(process.env.VALGRIND === '1' && 'valgrind has memory of its own') });
