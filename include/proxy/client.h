@@ -39,6 +39,7 @@ struct client {
 	bool keep_alive, body_wanted, admin, expects, head_only;
 	bool replied;      /* the head of a reply was given */
 	bool ended, whole; /* the reply is complete, or cut */
+	bool sending;      /* the timer counts timeouts.send */
 	bool broken;       /* nothing can be sent any more */
 	char ip[SOCK_TEXT];
 };

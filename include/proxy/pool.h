@@ -42,6 +42,9 @@ bool pool_make_room(struct pool *pool);
 void pool_give(struct link *link);
 /* Close a connection; its memory goes at the end of the turn. */
 void pool_drop(struct link *link);
+/* Close the connection that has been idle longest over all pools, for its descriptor. False: none
+ * is idle. */
+bool pool_spare(struct proxy *p);
 /* Close those that have been idle for too long; all of them when `all`. */
 void pool_age(struct pool *pool, bool all);
 

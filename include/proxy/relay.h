@@ -1,7 +1,7 @@
 /*
  * relay: a reply on its way from the provider to the client: passed through untouched while it is
  * looked at, or, where a chat's reply is of the other kind than the client asked for, converted
- * (spec/pitfalls 2.8, 2.9).
+ * (some providers ignore `stream`, some always stream).
  */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
@@ -34,9 +34,12 @@ struct relay_start {
 struct relay {
 	struct relay_start start;
 	uint8_t mode;
-	bool sniffed;   /* the first byte of the body has been seen, the mode is final */
-	bool begun;     /* EVENTS: an event, or too much to hold, has been let through */
-	bool mid_event; /* EVENTS: what was let through ends within an event */
+	bool sniffed;            /* the first bytes of the body told its kind: the mode is final */
+	bool leaves_with_settle; /* what relay_take let through lies in memory that relay_settle
+				    frees: flush before it */
+	struct buf first;        /* bytes that did not tell the kind yet */
+	bool begun;              /* EVENTS: an event, or too much to hold, has been let through */
+	bool mid_event;          /* EVENTS: what was let through ends within an event */
 	struct watch watch;
 	struct sse sse;
 	struct buf hold; /* bytes not let through yet, or the reply that is to be converted */
@@ -52,8 +55,8 @@ void relay_open(struct relay *r, const struct relay_start *start);
 void relay_close(struct relay *r);
 /*
  * Take the next bytes. What may leave is *held and then *now (a part of `data`); both may be empty.
- * When they have been sent (held bytes must have left the process or been copied: flush), call
- * relay_settle before `data` goes. After any other verdict than RELAY_OK nothing leaves.
+ * When they have been sent (and flushed, where r->leaves_with_settle says so), call relay_settle
+ * before `data` goes. After any other verdict than RELAY_OK nothing leaves.
  */
 enum relay_verdict relay_take(struct relay *r, struct str data, struct str *held, struct str *now);
 enum relay_verdict relay_settle(struct relay *r);

@@ -93,7 +93,8 @@ struct request {
 	struct loop_timer heartbeat;
 
 	/* the account */
-	uint64_t began_us, attempt_us, upstream_us, first_byte_us, began_wall_ms;
+	uint64_t began_us, ready_us /* its route can be looked for */, attempt_us, upstream_us,
+		first_byte_us, began_wall_ms;
 	uint64_t bytes_out;
 	unsigned status, upstream_status;
 	struct usage usage;

@@ -53,18 +53,43 @@ static void
 answer_models(struct request *r)
 {
 	struct buf body = BUF_EMPTY;
-	int result = status_models(&body, r->proxy->conf, wants_anthropic(r), r->proxy->started_s);
+	int result;
+
+	if (wants_anthropic(r))
+		r->dialect = DIALECT_ANTHROPIC;
+	result = status_models(&body, r->proxy->conf, wants_anthropic(r), r->proxy->started_s);
 
 	answer_buf(r, 200, &body, result);
+}
+
+/* An id with its slashes written out: "%2F" stays as it is in a path. p NULL without memory. */
+static struct str
+slashes(struct request *r, struct str id)
+{
+	char *p = arena_alloc(&r->arena, id.len);
+	size_t n = 0;
+
+	for (size_t i = 0; p && i < id.len; i++) {
+		bool slash = str_eq_nocase(str_head(str_skip(id, i), 3), STR("%2F"));
+
+		p[n++] = slash ? '/' : id.p[i];
+		i += slash ? 2 : 0;
+	}
+	return (struct str){ p, n };
 }
 
 static void
 answer_model(struct request *r)
 {
-	struct str id = str_skip(r->path, sizeof "/v1/models/" - 1);
+	struct str id = slashes(r, str_skip(r->path, sizeof "/v1/models/" - 1));
 	struct buf body = BUF_EMPTY;
-	int result =
-		status_model(&body, r->proxy->conf, id, wants_anthropic(r), r->proxy->started_s);
+	int result = -1;
+
+	if (wants_anthropic(r))
+		r->dialect = DIALECT_ANTHROPIC;
+	if (id.p)
+		result = status_model(&body, r->proxy->conf, id, wants_anthropic(r),
+			r->proxy->started_s);
 
 	if (result == 1) {
 		struct error e = { .kind = ERROR_NOT_FOUND,
@@ -72,8 +97,6 @@ answer_model(struct request *r)
 			.param = STR("model") };
 
 		e.message = arena_printf(&r->arena, "The model `%.*s` does not exist", STR_ARG(id));
-		if (wants_anthropic(r))
-			r->dialect = DIALECT_ANTHROPIC;
 		request_fail(r, &e, STR(""));
 		buf_free(&body);
 		return;
@@ -131,7 +154,7 @@ refuse_path(struct request *r)
 	struct str with_v1 = arena_printf(&r->arena, "/v1%.*s", STR_ARG(r->path));
 	struct buf known = BUF_EMPTY;
 
-	if (endpoint_find(with_v1) || str_eq(with_v1, STR("/v1/models"))) {
+	if (endpoint_find(with_v1) || str_starts(with_v1, STR("/v1/models"))) {
 		e.message = arena_printf(&r->arena,
 			"unknown path %.*s: the /v1 is missing, use %.*s (the base URL of a client ends in /v1)",
 			STR_ARG(shown), STR_ARG(with_v1));

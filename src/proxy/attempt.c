@@ -61,7 +61,8 @@ compose_reply(struct request *r, const struct head *h)
 		.upstream_us = (int64_t)r->upstream_us };
 
 	f.stream = h->status == 200 && (r->stream || r->live);
-	f.router_us = (int64_t)(clock_us() - r->began_us) - f.upstream_us;
+	clock_refresh(); /* what this turn has cost so far counts too */
+	f.router_us = (int64_t)(clock_us() - r->ready_us) - f.upstream_us;
 	buf_consume(text, buf_len(text));
 	forward_reply_head(text, &f);
 	if (text->failed) {
@@ -146,12 +147,20 @@ heartbeat_on_due(struct loop_timer *t)
 
 /* The provider refuses the key that the administrator gave: the client can do nothing about it. */
 static void
-own_key_refused(struct request *r, unsigned status)
+own_key_refused(struct request *r)
 {
 	attempt_close(r);
-	log_error("provider %.*s answered %u: it refuses %.*s", STR_ARG(r->provider->name), status,
-		STR_ARG(r->provider->api_key_name));
 	attempt_failed(r, UPSTREAM_CREDENTIAL, r->provider->api_key_name, true);
+}
+
+/* Is a chat's reply of the other kind than the client asked for, by its name? */
+static bool
+wrong_kind(const struct relay_start *s)
+{
+	struct str type = head_media_type(s->content_type);
+
+	return s->endpoint->chat && s->status == 200 &&
+		str_eq_nocase(type, s->stream ? STR("application/json") : STR("text/event-stream"));
 }
 
 static void
@@ -172,7 +181,7 @@ on_head(void *owner, const struct head *h, const struct head_framing *f)
 	r->upstream_us = clock_us() - r->attempt_us;
 	r->upstream_status = h->status;
 	if (h->status == 401 && r->own_key) {
-		own_key_refused(r, h->status);
+		own_key_refused(r);
 		return;
 	}
 	if (h->status >= 300 && h->status < 400) {
@@ -181,6 +190,11 @@ on_head(void *owner, const struct head *h, const struct head_framing *f)
 		return;
 	}
 	start.coded = coding.len > 0 && !str_eq_nocase(coding, STR("identity"));
+	if (start.coded && wrong_kind(&start)) {
+		attempt_close(r);
+		attempt_failed(r, UPSTREAM_BODY, arena_copy(&r->arena, coding), true);
+		return;
+	}
 	r->reply_framing = *f;
 	r->live = h->status == 200 &&
 		(str_eq_nocase(head_media_type(start.content_type), STR("text/event-stream")) ||
@@ -207,7 +221,7 @@ relay_failed(struct request *r, enum relay_verdict verdict)
 		attempt_failed(r, UPSTREAM_BODY,
 			STR("it is larger than limits.reply_bytes or limits.event_bytes"), true);
 	else if (verdict == RELAY_ERROR)
-		attempt_failed(r, UPSTREAM_BODY, r->relay.message, true);
+		attempt_failed(r, UPSTREAM_ERROR, r->relay.message, true);
 	else
 		attempt_failed(r, r->relay.mode == RELAY_TO_STREAM ? UPSTREAM_BODY : UPSTREAM_CUT,
 			STR(""), true);
@@ -228,7 +242,7 @@ on_data(void *owner, struct str data)
 	}
 	let_through(r, held);
 	let_through(r, now);
-	if (held.len > 0)
+	if (r->relay.leaves_with_settle)
 		r->ops->flush(r->client);
 	if (relay_settle(&r->relay) != RELAY_OK)
 		relay_failed(r, RELAY_MEMORY);
@@ -274,6 +288,8 @@ finish(struct request *r)
 		commit(r, FRAMING_NONE, 0);
 	commit_body(r);
 	let_through(r, buf_str(&rest));
+	if (r->relay.mode == RELAY_EVENTS && r->relay.watch.error)
+		r->end = END_UPSTREAM_ERROR; /* the provider's own error event was the end */
 	request_end(r, true);
 	buf_free(&rest);
 }
@@ -312,13 +328,19 @@ report_failure(struct request *r, enum upstream_end why, struct str detail, bool
 	bool final = (begun && e.kind == ERROR_TIMEOUT) || why == UPSTREAM_CREDENTIAL ||
 		why == UPSTREAM_NO_CREDENTIAL;
 	struct str text = upstream_end_text(why), name = r->provider->name;
+	/* a provider's own words may hold anything: they are the client's alone */
+	bool told = detail.len > 0 && why != UPSTREAM_ERROR;
 
 	e.message =
 		arena_printf(&r->arena, "provider %.*s: %.*s%s%.*s%s", STR_ARG(name), STR_ARG(text),
 			detail.len > 0 ? " (" : "", STR_ARG(detail), detail.len > 0 ? ")" : "");
 	if (!e.message.p)
 		e.message = text;
-	log_warn("request %.*s: %.*s", STR_ARG(r->id), STR_ARG(e.message));
+	log_at(why == UPSTREAM_CREDENTIAL || why == UPSTREAM_NO_CREDENTIAL ? LEVEL_ERROR
+									   : LEVEL_WARN,
+		"request %.*s: %.*s: provider %.*s: %.*s%s%.*s%s", STR_ARG(r->id),
+		STR_ARG(upstream_end_word(why)), STR_ARG(name), STR_ARG(text), told ? " (" : "",
+		told ? (int)detail.len : 0, detail.p, told ? ")" : "");
 	r->end = e.kind == ERROR_TIMEOUT ? END_TIMEOUT : END_UPSTREAM_ERROR;
 	request_fail(r, &e,
 		final                                ? STR("x-should-retry: false\r\n")
@@ -384,6 +406,7 @@ start(struct request *r)
 	struct upstream_message m;
 
 	r->attempts++;
+	clock_refresh();
 	r->attempt_us = clock_us();
 	r->state = REQUEST_FORWARD;
 	if (r->provider->dialect == DIALECT_ECHO) {
@@ -412,13 +435,13 @@ refuse_endpoint(struct request *r)
 		request_fail_text(r, ERROR_INVALID,
 			arena_printf(&r->arena,
 				"the provider of `%.*s` speaks %.*s, which has no /v1/responses; use /v1/chat/completions (in the AI SDK: .chat())",
-				STR_ARG(r->model), STR_ARG(dialect)),
+				STR_ARG(str_head(r->model, 256)), STR_ARG(dialect)),
 			STR("model"));
 	else
 		request_fail_text(r, ERROR_INVALID,
 			arena_printf(&r->arena,
 				"the provider of `%.*s` speaks %.*s, which has no %.*s",
-				STR_ARG(r->model), STR_ARG(dialect), STR_ARG(path)),
+				STR_ARG(str_head(r->model, 256)), STR_ARG(dialect), STR_ARG(path)),
 			STR("model"));
 }
 
@@ -440,8 +463,6 @@ attempt_next(struct request *r)
 	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
 	if (missing) {
 		r->attempts++;
-		log_error("provider %.*s has no credential: %.*s is not set",
-			STR_ARG(r->provider->name), STR_ARG(r->provider->api_key_name));
 		report_failure(r, UPSTREAM_NO_CREDENTIAL, r->provider->api_key_name, false);
 		return true;
 	}
@@ -522,6 +543,7 @@ void
 attempt_begin(struct request *r)
 {
 	r->heartbeat.on_due = heartbeat_on_due;
+	r->ready_us = clock_us();
 	if (!find_route(r))
 		return;
 	r->include_usage = wants_usage(r);

@@ -87,8 +87,8 @@ patience_ms(const struct client *c)
 		return LINGER_MS;
 	if (buf_len(&c->out) > 0)
 		return conf->timeouts.send_ms;
-	if (c->state == CLIENT_BODY)
-		return c->body_wanted ? conf->timeouts.body_ms : 0;
+	if (c->state == CLIENT_BODY) /* after an early reply the body does not matter any more */
+		return c->body_wanted && !c->replied ? conf->timeouts.body_ms : 0;
 	return 0;
 }
 
@@ -105,6 +105,9 @@ client_update(struct client *c)
 	}
 	if (c->state == CLIENT_IDLE || c->state == CLIENT_HEAD)
 		return; /* their time runs from the beginning of the state */
+	if (buf_len(&c->out) > 0 && c->state != CLIENT_LINGER && c->sending)
+		return; /* timeouts.send runs from the last byte that the client took */
+	c->sending = buf_len(&c->out) > 0;
 	if (ms > 0)
 		loop_timer_set(c->proxy->loop, &c->timer, ms);
 	else
@@ -400,7 +403,7 @@ client_read_body(struct client *c, struct str in)
 	}
 	if (c->state != CLIENT_BODY || c->ended)
 		return;
-	if (too_slow(c))
+	if (!c->replied && too_slow(c))
 		client_refuse(c, 408, "the body comes slower than limits.rate_bytes allows");
 	else
 		client_update(c);
@@ -493,7 +496,7 @@ client_on_due(struct loop_timer *t)
 		client_linger(c);
 	else if (c->state == CLIENT_HEAD)
 		client_refuse(c, 408, "the head of the request did not come within timeouts.head");
-	else if (c->state == CLIENT_BODY)
+	else if (c->state == CLIENT_BODY && !c->replied)
 		client_refuse(c, 408, "nothing of the body came within timeouts.body");
 }
 

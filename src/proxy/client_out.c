@@ -172,6 +172,7 @@ client_write(struct client *c)
 		return;
 	}
 	buf_consume(&c->out, (size_t)sent);
+	c->sending = c->sending && sent == 0;
 	if (buf_len(&c->out) == 0)
 		buf_free(&c->out);
 	client_update(c);

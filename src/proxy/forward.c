@@ -13,7 +13,7 @@
 
 #include "net/clock.h"
 
-/* Fields that a client may send on to a provider (REFERENCE, reply headers); a name that ends in
+/* Fields that a client may send on to a provider ; a name that ends in
  * `-` is a prefix. */
 static const struct str passed[] = {
 	STR_INIT("accept"),
@@ -55,9 +55,11 @@ static const struct str dropped[] = {
 	STR_INIT("via"),
 	STR_INIT("x-api-router-provider"),
 	STR_INIT("x-api-router-model"),
+	STR_INIT("x-api-router-dropped"),
 	STR_INIT("x-upstream-request-id"),
 };
 
+#define MODEL_MOST 256 /* bytes of a model's name, which a client may have chosen, in a field */
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
 static bool
@@ -108,7 +110,7 @@ client_credential(const struct head *h, enum dialect_id dialect)
 	for (size_t i = dialect == DIALECT_ANTHROPIC ? 0 : 1; i < COUNT(credentials); i++) {
 		const struct field *f = head_field(h, credentials[i]);
 
-		if (f && f->value.len > 0)
+		if (f && f->value.len > 0 && !head_hop_by_hop(h, f->name))
 			return f;
 	}
 	return NULL;
@@ -126,27 +128,30 @@ forward_own_credential(const struct head *client, const struct conf_provider *pr
 	return own && provider->api_key.len > 0;
 }
 
+/* What the configuration says of a field wins over any credential. */
 static void
 add_credential(struct buf *out, const struct forward_request *f)
 {
-	bool missing;
+	const struct conf_provider *p = f->provider;
+	struct str name = p->dialect == DIALECT_ANTHROPIC ? STR("x-api-key") : STR("authorization");
 	const struct field *field;
+	bool missing;
 
-	if (forward_own_credential(f->client, f->provider, &missing)) {
-		if (f->provider->dialect == DIALECT_ANTHROPIC) {
-			forward_field(out, STR("x-api-key"), f->provider->api_key);
+	if (forward_own_credential(f->client, p, &missing)) {
+		if (configured(p, name))
+			return;
+		if (p->dialect == DIALECT_ANTHROPIC) {
+			forward_field(out, name, p->api_key);
 			return;
 		}
 		buf_add(out, STR("authorization: Bearer "));
-		buf_add(out, f->provider->api_key);
+		buf_add(out, p->api_key);
 		buf_add(out, STR("\r\n"));
-		return;
+	} else if (p->credential >= CREDENTIAL_CLIENT) {
+		field = client_credential(f->client, p->dialect);
+		if (field && !configured(p, field->name))
+			forward_field(out, field->name, field->value);
 	}
-	if (f->provider->credential < CREDENTIAL_CLIENT)
-		return;
-	field = client_credential(f->client, f->provider->dialect);
-	if (field)
-		forward_field(out, field->name, field->value);
 }
 
 static void
@@ -166,6 +171,16 @@ add_request_line(struct buf *out, const struct forward_request *f)
 	buf_add(out, STR(" HTTP/1.1\r\n"));
 }
 
+/* The body was read as JSON: a client that calls it a form (curl does) is not believed. */
+static bool
+is_json(struct str content_type)
+{
+	struct str type = head_media_type(content_type);
+
+	return str_eq_nocase(type, STR("application/json")) ||
+		(type.len > 5 && str_eq_nocase(str_skip(type, type.len - 5), STR("+json")));
+}
+
 void
 forward_request_head(struct buf *out, const struct forward_request *f)
 {
@@ -181,9 +196,13 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 		if (!listed(passed, COUNT(passed), name) || configured(p, name) ||
 			head_hop_by_hop(h, name))
 			continue;
+		if (str_eq_nocase(name, STR("content-type"))) {
+			if (type || !is_json(h->fields[i].value))
+				continue;
+			type = true;
+		}
 		forward_field(out, name, h->fields[i].value);
 		version |= str_eq_nocase(name, STR("anthropic-version"));
-		type |= str_eq_nocase(name, STR("content-type"));
 	}
 	for (size_t i = 0; i < p->n_headers; i++) {
 		forward_field(out, p->headers[i].name, p->headers[i].value);
@@ -194,10 +213,8 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 		forward_field(out, STR("anthropic-version"), p->version);
 	if (!type)
 		forward_field(out, STR("content-type"), STR("application/json"));
-	if (!configured(p, STR("accept-encoding")))
-		forward_field(out, STR("accept-encoding"), STR("identity"));
-	if (!configured(p, STR("x-request-id")))
-		forward_field(out, STR("x-request-id"), f->request_id);
+	forward_field(out, STR("accept-encoding"), STR("identity"));
+	forward_field(out, STR("x-request-id"), f->request_id);
 	add_credential(out, f);
 	buf_add(out, STR("content-length: "));
 	buf_u64(out, f->length, 1);
@@ -246,6 +263,7 @@ static void
 add_upstream_fields(struct buf *out, const struct forward_reply *f)
 {
 	const struct head *h = f->upstream;
+	bool known = false;
 
 	for (size_t i = 0; i < h->n; i++) {
 		struct str name = h->fields[i].name, value = h->fields[i].value;
@@ -253,7 +271,9 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 			(f->dialect == DIALECT_ANTHROPIC && str_eq_nocase(name, STR("request-id")));
 
 		if (id) {
-			forward_field(out, STR("x-upstream-request-id"), value);
+			if (!known)
+				forward_field(out, STR("x-upstream-request-id"), value);
+			known = true;
 			continue;
 		}
 		if (listed(dropped, COUNT(dropped), name) || head_hop_by_hop(h, name))
@@ -325,7 +345,7 @@ forward_reply_head(struct buf *out, const struct forward_reply *f)
 		forward_field(out, STR("request-id"), f->request_id);
 	if (f->provider.len > 0)
 		forward_field(out, STR("x-api-router-provider"), f->provider);
-	if (f->model.len > 0 && head_value_valid(f->model)) /* a client chose it: any bytes */
+	if (f->model.len > 0 && f->model.len <= MODEL_MOST && head_value_valid(f->model))
 		forward_field(out, STR("x-api-router-model"), f->model);
 	add_timing(out, f);
 }

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "net/clock.h"
+#include "proxy/pool.h"
 
 #define ACCEPT_MOST 8
 #define AWAY_MS 10      /* until the share is looked at again */
@@ -84,6 +85,8 @@ take(struct listener *l, unsigned most)
 			client_accept(l->listeners->clients, fd, &peer, l->admin);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			errno == ENOMEM) {
+			if (pool_spare(l->listeners->proxy))
+				continue;
 			no_descriptors(l->listeners, errno);
 			return false;
 		} else if (errno != ECONNABORTED && errno != EINTR) {
@@ -99,9 +102,12 @@ listener_on_ready(struct loop_watch *w, unsigned ready)
 	struct listener *l = (struct listener *)((char *)w - offsetof(struct listener, watch));
 
 	(void)ready;
-	take(l, ACCEPT_MOST);
-	if (l->listeners->away_since_ms == 0 && above_share(l->listeners))
-		go_away(l->listeners, AWAY_MS);
+	for (unsigned i = 0; i < ACCEPT_MOST && take(l, 1); i++) {
+		if (above_share(l->listeners)) {
+			go_away(l->listeners, AWAY_MS);
+			break;
+		}
+	}
 }
 
 static void

@@ -145,3 +145,21 @@ pool_age(struct pool *pool, bool all)
 		pool_drop(link);
 	}
 }
+
+bool
+pool_spare(struct proxy *p)
+{
+	struct link *oldest = NULL;
+
+	for (size_t i = 0; i < p->conf->n_providers; i++) {
+		struct link *link = p->pools[i].oldest;
+
+		if (link && (!oldest || link->idle_since_ms < oldest->idle_since_ms))
+			oldest = link;
+	}
+	if (!oldest)
+		return false;
+	idle_remove(oldest);
+	pool_drop(oldest);
+	return true;
+}

@@ -68,33 +68,65 @@ relay_close(struct relay *r)
 	watch_free(&r->watch);
 	sse_free(&r->sse);
 	buf_free(&r->hold);
+	buf_free(&r->first);
+}
+
+enum kind { KIND_BLANK, KIND_UNSURE, KIND_EVENTS, KIND_JSON, KIND_OTHER };
+
+/* What a body is, by its first bytes. */
+static enum kind
+kind_of(struct str s)
+{
+	static const struct str names[] = { STR_INIT("data"), STR_INIT("event"), STR_INIT("id"),
+		STR_INIT("retry") };
+
+	if (str_starts(s, STR("\xEF\xBB\xBF")))
+		s = str_skip(s, 3);
+	while (s.len > 0 && memchr(" \t\r\n", s.p[0], 4))
+		s = str_skip(s, 1);
+	if (s.len == 0)
+		return KIND_BLANK;
+	if (s.p[0] == '{' || s.p[0] == ':')
+		return s.p[0] == '{' ? KIND_JSON : KIND_EVENTS;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		struct str name = names[i];
+
+		if (!str_eq(str_head(s, name.len), str_head(name, s.len)))
+			continue;
+		if (s.len <= name.len)
+			return KIND_UNSURE;
+		return memchr(":\r\n", s.p[name.len], 3) ? KIND_EVENTS : KIND_OTHER;
+	}
+	return KIND_OTHER;
 }
 
 /*
- * The first byte of a chat's body tells a stream from JSON. White space before it tells nothing:
- * what passes untouched lets it through and is final then, since the reply's head leaves with it;
- * else it waits.
+ * The first bytes of a chat's body tell a stream from JSON; what is neither goes by its name. While
+ * they do not tell, they are kept, but for the white space that keeps a plain JSON reply alive.
+ * False: nothing more can be done with `data` now.
  */
-static void
-sniff(struct relay *r, struct str data)
+static bool
+sniff(struct relay *r, struct str *data)
 {
-	size_t i = 0;
-	bool events, json;
-	uint8_t was = r->mode;
+	enum kind kind;
 
-	while (i < data.len && memchr(" \t\r\n", data.p[i], 4))
-		i++;
-	r->sniffed = i < data.len || r->mode == RELAY_PASS;
-	if (i == data.len)
-		return;
-	json = data.p[i] == '{';
-	events = memchr("dei:r\xEF", data.p[i], 6) != NULL;
-	if (!json && !events)
-		return;
-	r->mode = (uint8_t)mode_of(&r->start, events, json);
+	if (buf_len(&r->first) > 0 && buf_add(&r->first, *data) < 0)
+		return false;
+	if (buf_len(&r->first) > 0)
+		*data = buf_str(&r->first);
+	kind = kind_of(*data);
+	if (data->len < HOLD_MOST &&
+		(kind == KIND_UNSURE || (kind == KIND_BLANK && r->mode != RELAY_PASS))) {
+		if (buf_len(&r->first) == 0)
+			buf_add(&r->first, *data);
+		return false;
+	}
+	r->sniffed = true;
+	r->leaves_with_settle = buf_len(&r->first) > 0;
+	if (kind == KIND_EVENTS || kind == KIND_JSON)
+		r->mode = (uint8_t)mode_of(&r->start, kind == KIND_EVENTS, kind == KIND_JSON);
 	r->sse.carry_max = carry_most(r);
-	if (r->mode != was && r->mode != RELAY_PASS)
-		buf_free(&r->hold); /* white space alone, which the other form does not need */
+	return true;
 }
 
 static enum relay_verdict
@@ -139,6 +171,7 @@ take_events(struct relay *r, struct str data, struct str *held, struct str *now)
 		*held = buf_str(&r->hold);
 		*now = str_head(data, whole);
 		r->releasing = true;
+		r->leaves_with_settle |= held->len > 0;
 	}
 	r->tail = str_skip(data, whole);
 	return RELAY_OK;
@@ -178,20 +211,18 @@ enum relay_verdict
 relay_take(struct relay *r, struct str data, struct str *held, struct str *now)
 {
 	*held = *now = STR("");
-	if (!r->sniffed)
-		sniff(r, data);
+	if (!r->sniffed && !sniff(r, &data))
+		return r->first.failed ? RELAY_MEMORY : RELAY_OK;
 	switch (r->mode) {
 	case RELAY_EVENTS:
 		return take_events(r, data, held, now);
 	case RELAY_TO_REPLY:
-		return r->sniffed ? take_for_reply(r, data) : hold(r, data, r->start.reply_bytes);
+		return take_for_reply(r, data);
 	case RELAY_TO_STREAM:
 		return hold(r, data, r->start.reply_bytes);
 	default:
 		watch_reply(&r->watch, data);
-		*held = buf_str(&r->hold);
 		*now = data;
-		r->releasing = held->len > 0;
 		return RELAY_OK;
 	}
 }
@@ -200,12 +231,16 @@ enum relay_verdict
 relay_settle(struct relay *r)
 {
 	struct str tail = r->tail;
+	int kept;
 
 	if (r->releasing)
 		buf_free(&r->hold);
-	r->releasing = false;
+	kept = tail.len > 0 ? buf_add(&r->hold, tail) : 0;
+	if (r->sniffed)
+		buf_free(&r->first);
+	r->releasing = r->leaves_with_settle = false;
 	r->tail = STR("");
-	return tail.len > 0 && buf_add(&r->hold, tail) < 0 ? RELAY_MEMORY : RELAY_OK;
+	return kept < 0 ? RELAY_MEMORY : RELAY_OK;
 }
 
 struct str
@@ -260,6 +295,39 @@ finish_reply(struct relay *r, struct buf *rest)
 	return RELAY_OK;
 }
 
+/* A JSON reply that cannot become a stream: it may be an error under a 200. */
+static enum relay_verdict
+take_error(struct relay *r)
+{
+	struct str text = buf_str(&r->hold);
+	const struct json_token *error, *message = NULL;
+	struct json_scan scan;
+
+	if (json_scan_text(&scan, r->start.arena, text, 3, JSON_DEPTH_MAX) < 0 ||
+		scan.tokens[0].type != JSON_OBJECT)
+		return RELAY_UNREADABLE;
+	error = json_member(&scan, text, scan.tokens, STR("error"), NULL);
+	if (error && error->type == JSON_OBJECT)
+		message = json_member(&scan, text, error, STR("message"), NULL);
+	if (!message || message->type != JSON_STRING)
+		return RELAY_UNREADABLE;
+	r->message = arena_copy(r->start.arena, json_string(text, message, r->start.arena, NULL));
+	return r->message.p ? RELAY_ERROR : RELAY_MEMORY;
+}
+
+static enum relay_verdict
+finish_stream(struct relay *r, struct buf *rest)
+{
+	watch_reply(&r->watch, buf_str(&r->hold));
+	watch_reply_end(&r->watch);
+	if (reply_to_stream(r->start.endpoint, buf_str(&r->hold), r->start.include_usage,
+		    r->start.arena, rest) == 0)
+		return RELAY_OK;
+	if (rest->failed || r->start.arena->failed)
+		return RELAY_MEMORY;
+	return take_error(r);
+}
+
 enum relay_verdict
 relay_finish(struct relay *r, struct buf *rest)
 {
@@ -271,15 +339,11 @@ relay_finish(struct relay *r, struct buf *rest)
 	case RELAY_TO_REPLY:
 		return finish_reply(r, rest);
 	case RELAY_TO_STREAM:
-		watch_reply(&r->watch, buf_str(&r->hold));
-		watch_reply_end(&r->watch);
-		if (reply_to_stream(r->start.endpoint, buf_str(&r->hold), r->start.include_usage,
-			    r->start.arena, rest) < 0)
-			return rest->failed || r->start.arena->failed ? RELAY_MEMORY
-								      : RELAY_UNREADABLE;
-		return RELAY_OK;
+		return finish_stream(r, rest);
 	default:
 		watch_reply_end(&r->watch);
+		if (buf_add(rest, buf_str(&r->first)) < 0)
+			return RELAY_MEMORY;
 		return cut ? RELAY_UNREADABLE : RELAY_OK;
 	}
 }

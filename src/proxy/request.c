@@ -99,8 +99,11 @@ read_head(struct request *r, struct str text, enum head_fault *fault)
 	struct field *fields;
 
 	r->head = (struct head){ .fields = p->fields, .cap = p->conf->limits.headers };
-	if (head_parse_request(&r->head, text, fault) < 0)
+	if (head_parse_request(&r->head, text, fault) < 0) {
+		r->head.fields = NULL; /* what is known of the first line is for the log */
+		r->head.n = r->head.cap = 0;
 		return -1;
+	}
 	fields = arena_alloc(&r->arena, r->head.n * sizeof *fields);
 	if (!fields)
 		return 0; /* the arena has failed, which request_new looks at */
@@ -170,8 +173,7 @@ request_new(struct proxy *p, const struct request_start *start, enum head_fault 
 		return NULL;
 	text = arena_copy(&r->arena, start->head);
 	if (text.p) {
-		if (read_head(r, text, fault) < 0)
-			r->head = (struct head){ 0 };
+		read_head(r, text, fault);
 		set_id(r);
 	}
 	if (r->arena.failed) {
@@ -238,7 +240,7 @@ request_answer(struct request *r, unsigned status, struct str type, struct str b
 		body.len);
 	if (body.len > 0)
 		r->ops->data(r->client, body);
-	r->bytes_out += body.len;
+	r->bytes_out += str_eq(r->head.method, STR("HEAD")) ? 0 : body.len;
 	request_end(r, true);
 }
 
@@ -326,6 +328,11 @@ body_acceptable(struct request *r)
 				STR_ARG(str_head(coding, 64))));
 		return false;
 	}
+	if (r->framing.kind == FRAMING_NONE && !head_field(&r->head, STR("content-length"))) {
+		request_refuse(r, 411,
+			STR("a request to this path has a body: send it with Content-Length or chunked"));
+		return false;
+	}
 	if (r->framing.kind == FRAMING_LENGTH && r->framing.length > most) {
 		request_refuse(r, 413,
 			arena_printf(&r->arena,
@@ -375,7 +382,6 @@ request_stop(struct request *r)
 	if (r->state == REQUEST_OVER)
 		return;
 	attempt_close(r);
-	r->end = END_UPSTREAM_ERROR;
 	request_fail(r, &e, STR("retry-after: 1\r\n"));
 }
 
@@ -388,6 +394,7 @@ since(const struct request *r, uint64_t us)
 static void
 write_line(struct request *r)
 {
+	struct str referer = head_value(&r->head, STR("referer"));
 	struct access_entry entry = {
 		.wall_ms = r->began_wall_ms,
 		.request_id = r->id,
@@ -399,8 +406,8 @@ write_line(struct request *r)
 					     : STR("HTTP/1.0"),
 		.model = r->model,
 		.user_agent = head_value(&r->head, STR("user-agent")),
-		.referer = head_value(&r->head, STR("referer")),
-		.status = (int)r->status,
+		.referer = str_head(referer, str_index(referer, '?')), /* no value of a query */
+		.status = r->status > 0 ? (int)r->status : -1,
 		.upstream_status = r->upstream_status > 0 ? (int)r->upstream_status : -1,
 		.attempts = (int)r->attempts,
 		.stream = r->stream,
@@ -428,6 +435,7 @@ write_line(struct request *r)
 void
 request_free(struct request *r)
 {
+	clock_refresh(); /* what this turn has cost counts too */
 	write_line(r);
 	loop_later(r->proxy->loop, &r->proxy->log_flush);
 	ROW_ADD(r->proxy->row->requests, 1);

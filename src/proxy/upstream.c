@@ -523,8 +523,11 @@ connect_to(struct upstream *u, const union sock_address *a, unsigned left)
 {
 	uint64_t now = clock_ms(), remains, share;
 	bool done;
-	int fd = sock_connect(a, &done);
+	int fd;
 
+	do
+		fd = sock_connect(a, &done);
+	while (fd < 0 && (errno == EMFILE || errno == ENFILE) && pool_spare(u->proxy));
 	if (fd < 0) {
 		u->last_errno = errno;
 		if (errno != EMFILE && errno != ENFILE)

@@ -26,15 +26,14 @@ decode(struct str wire, enum framing kind, uint64_t length, size_t step)
 	body_init(&b, kind, length);
 	while (!b.done && !r.broken && r.used < wire.len) {
 		struct str in = str_head(str_skip(wire, r.used), step), data;
-		uint64_t left = body_left(&b);
+		uint64_t left = length - r.used;
 		long n = body_next(&b, in, &data);
 		assert(n <= (long)in.len && (n != 0 || b.done));
 		r.broken = n < 0;
 		if (n < 0)
 			break;
 		assert(data.len == 0 || (data.p >= in.p && data.p + data.len <= in.p + n));
-		assert(kind == FRAMING_CLOSE || left == 0 ||
-			data.len == (left < in.len ? left : in.len));
+		assert(kind != FRAMING_LENGTH || data.len == (left < in.len ? left : in.len));
 		memcpy(r.data + r.len, data.len > 0 ? data.p : "", data.len);
 		r.len += data.len;
 		r.used += (size_t)n;

@@ -21,14 +21,15 @@ export class Daemon {
 
 	// `config`: an object (see confText) on top of the defaults below, or the text of a whole file, or null for no
 	// file. `args`: more arguments; `env`: more environment; `output`: a descriptor that takes the place of the file
-	// for standard output.
-	constructor(dir, config = {}, { args = [], env = {}, output } = {}) {
+	// for standard output; `closed`: start with descriptors 0, 1 and 2 closed, where the log must be a file.
+	constructor(dir, config = {}, { args = [], env = {}, output, closed = false } = {}) {
 		this.dir = dir;
 		chmodSync(dir, 0o777); // processes that dropped root write reports here
 		this.configFile = join(dir, 'api-router.conf');
 		this.args = args;
 		this.env = env;
 		this.output = output;
+		this.closed = closed;
 		this.exit = undefined; // { code, signal }
 		if (config !== null)
 			this.writeConfig(config);
@@ -60,6 +61,8 @@ export class Daemon {
 			? ['valgrind', '-q', '--leak-check=full', '--errors-for-leak-kinds=definite', '--error-exitcode=99',
 				`--log-file=${this.dir}/report.valgrind.%p`, binary]
 			: [binary];
+		if (this.closed)
+			command.unshift('sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh');
 		const files = [out, err].map((name) => openSync(join(this.dir, name), 'a'));
 		const found = `log_path=${this.dir}/report`;
 		const child = spawn(command[0], [...command.slice(1), ...args], {

@@ -13,7 +13,8 @@ import { Conn, message, tlsOver } from './wire.mjs';
 let count = 0;
 
 // A bare system may lack /etc/hosts; the certificate is good for the number too.
-const localhost = await lookup('localhost').then(() => 'localhost', () => '127.0.0.1');
+export const hasLocalhost = await lookup('localhost').then(() => true, () => false);
+const localhost = hasLocalhost ? 'localhost' : '127.0.0.1';
 
 export class Peer {
 	#server;

@@ -423,6 +423,7 @@ END_TEST
 START_TEST(test_memory)
 {
 	bool through = false;
+	unsigned bare = 0; /* refusals made without any memory */
 
 	setup();
 	for (size_t n = 1; n < 300 && !through; n++) {
@@ -437,11 +438,13 @@ START_TEST(test_memory)
 			ck_got("limits.memory");
 			ck_assert_uint_eq(count(got, "HTTP/1.1 "), 1);
 		}
+		bare += strstr(got, "\r\n\r\n{\"type\":\"error\"") != NULL;
 		close_client();
 		house_tidy(&house);
 		ck_assert_uint_eq(mem_used(), 0);
 	}
 	ck_assert(through);
+	ck_assert_uint_ge(bare, 3);
 	teardown();
 }
 END_TEST

@@ -214,7 +214,7 @@ END_TEST
 
 #define LONG (3u << 20)
 
-static char *text; /* of LONG bytes: {"model":"remote", ... */
+static char text[LONG + 1]; /* {"model":"remote", ... */
 
 /* A long body: `front` after the opening brace, a string of x, `back` before the closing one. */
 static void
@@ -222,7 +222,6 @@ compose(const char *front, const char *back)
 {
 	size_t head, tail = strlen(back);
 
-	text = realloc(text, LONG + 1);
 	head = (size_t)snprintf(text, 400, "{\"model\":\"remote\",%s\"pad\":\"", front);
 	memset(text + head, 'x', LONG - head);
 	memcpy(text + LONG - tail - 2, "\"", 1);
@@ -299,7 +298,6 @@ START_TEST(test_streaming_is_the_same_bytes)
 	ck_assert_uint_eq(client.ends, 0);
 	give_up();
 	house_close(&house);
-	free(text);
 }
 END_TEST
 
@@ -318,7 +316,6 @@ START_TEST(test_streaming_broken_at_the_end)
 	ck_assert_uint_lt(buf_len(&sent), LONG + 200);
 	give_up();
 	house_close(&house);
-	free(text);
 }
 END_TEST
 
@@ -359,7 +356,6 @@ START_TEST(test_streaming_second_model)
 		}
 	}
 	house_close(&house);
-	free(text);
 }
 END_TEST
 
@@ -384,7 +380,6 @@ START_TEST(test_streaming_values_across_pieces)
 		give_up();
 	}
 	house_close(&house);
-	free(text);
 }
 END_TEST
 
@@ -406,7 +401,6 @@ START_TEST(test_what_does_not_stream)
 	ck_assert(!request->streaming);
 	give_up();
 	house_close(&house);
-	free(text);
 }
 END_TEST
 
@@ -423,7 +417,6 @@ START_TEST(test_too_large)
 	ck_assert(str_eq(str_head(str_skip(buf_str(&client.head), 9), 3), STR("413")));
 	give_up();
 	house_close(&house);
-	free(text);
 }
 END_TEST
 
