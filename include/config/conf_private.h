@@ -251,6 +251,8 @@ conf_reader conf_read_listens, conf_read_providers, conf_read_routes, conf_read_
 /* The listener of a configuration that has none; -p; what must hold between listeners. */
 void conf_listens_finish(struct conf_loader *l);
 void conf_logs_finish(struct conf_loader *l);
+/* `file`, an absolute path, must be in a directory that there is. */
+void conf_directory_check(struct conf_loader *l, const config_setting_t *s, struct str file);
 void conf_providers_finish(struct conf_loader *l);
 /* Routes of the providers' own models. */
 void conf_routes_finish(struct conf_loader *l);

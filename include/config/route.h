@@ -25,11 +25,5 @@ const struct conf_target *route_choose(const struct route_match *m, uint32_t ran
 /* The model's name at the target: its own, else model_map (first `from` that equals), else the
  * client's. */
 struct str route_model(const struct conf_target *t, struct str model);
-/*
- * The names that /v1/models lists: literal models of routes and providers' models, each once, in
- * the order of the file; the caller iterates with *i from 0. False at the end. owned_by is the
- * provider's name.
- */
-bool route_models_next(const struct conf *c, size_t *i, struct str *model, struct str *owned_by);
 
 #endif

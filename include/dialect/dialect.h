@@ -54,21 +54,24 @@ struct error {
 	struct str param, code; /* OpenAI's; empty: null, or the kind's own code */
 };
 
-struct str error_word(enum error_kind k);
 unsigned error_status(const struct error *e, enum dialect_id client);
 /* The error body. Anthropic's carries request_id. 0 or -1 (no memory). */
 int error_body(struct buf *out, const struct error *e, enum dialect_id client,
 	struct str request_id);
 /*
- * The event that tells a client, after a 200, that its stream failed (spec/translate-errors 5):
- * chat and completions `data: {"error":…}`, responses `event: response.failed`, anthropic `event:
- * error`; others as chat. Ends with its blank line.
+ * The event that tells a client, after a 200, that its stream failed: chat and completions
+ * `data: {"error":…}`, which the openai SDK throws; responses `event: response.failed` (OpenAI API
+ * reference: streaming events); anthropic `event: error` (Anthropic API: streaming); others as
+ * chat. Ends with its blank line.
  */
 int error_event(struct buf *out, const struct error *e, const struct endpoint *ep,
 	struct str request_id);
 
-/* A heartbeat for a stream of that endpoint (spec/pitfalls 3): `: keep-alive` and one LF;
- * Anthropic's ping event, once `started`, else an empty slice. */
+/*
+ * A heartbeat for a stream of that endpoint: `: keep-alive` and one LF, since a blank line behind a
+ * comment is an event without data to some SDKs, which they cannot parse. Anthropic's is its ping
+ * event (Anthropic API: streaming), once `started`, else an empty slice.
+ */
 struct str dialect_heartbeat(const struct endpoint *ep, bool started);
 
 /*
@@ -118,13 +121,15 @@ void watch_free(struct watch *w);
 
 /*
  * A whole JSON chat reply (chat completion, or Anthropic message) as the stream of events that its
- * client asked for (spec/pitfalls 2.8): role, content, tool calls, finish, usage when
- * `include_usage`, end marker. 0; -1 when it is not such a reply or memory is out.
+ * client asked for: role, content, tool calls, finish, usage when `include_usage`, end marker. For
+ * providers that answer JSON to a request for a stream. 0; -1 when it is not such a reply or memory
+ * is out.
  */
 int reply_to_stream(const struct endpoint *e, struct str reply, bool include_usage, struct arena *a,
 	struct buf *out);
 
-/* The other way (spec/pitfalls 2.9): events gathered into one JSON reply. */
+/* The other way, for providers that stream without being asked: events gathered into one JSON
+ * reply. */
 struct gather;
 /* Memory from the arena; NULL when it failed. */
 struct gather *gather_new(const struct endpoint *e, struct arena *a);

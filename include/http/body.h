@@ -12,7 +12,7 @@ struct body {
 	bool done;     /* the end of the body has been consumed (never set for FRAMING_CLOSE) */
 	uint8_t state; /* private */
 	uint16_t line; /* private: bytes of the chunk-size line or of the trailer section seen */
-	uint64_t left; /* bytes left of the length or of the current chunk */
+	uint64_t left; /* private: bytes left of the length or of the current chunk */
 };
 
 void body_init(struct body *b, enum framing kind, uint64_t length);
@@ -25,9 +25,6 @@ void body_init(struct body *b, enum framing kind, uint64_t length);
  * digits.
  */
 long body_next(struct body *b, struct str in, struct str *data);
-/* Bytes of the body that are certainly still to come: for FRAMING_LENGTH all, for a chunk its rest.
- */
-uint64_t body_left(const struct body *b);
 
 #define BODY_CHUNK_HEAD_MAX 18
 /* Write "HEX CRLF" for a chunk of `len` bytes; returns its length. */

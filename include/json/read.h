@@ -71,7 +71,7 @@ struct json_scan {
 /*
  * Tokens come from `arena` (may be NULL with keep 0: validate only). `keep`: levels of which tokens
  * are kept: 1 is the top value only, 2 its members too, UINT_MAX all. `depth_max`: 1 to 1,024. A
- * BOM before the text is skipped (spec/pitfalls 1.9). Texts up to 2^40 bytes.
+ * BOM before the text is skipped, as RFC 8259 8.1 allows. Texts up to 2^40 bytes.
  */
 void json_scan_init(struct json_scan *s, struct arena *arena, unsigned keep, unsigned depth_max);
 /* Feed the next piece. 0, or -1 with s->fault and s->offset. Once failed it stays so. */

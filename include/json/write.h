@@ -38,11 +38,10 @@ int json_escape(struct buf *out, struct str plain);
 /*
  * A string opened to be filled in pieces: json_text_open, json_text_more any number of times (a
  * piece may end inside a UTF-8 sequence: the next one continues it, or else it becomes U+FFFD),
- * json_text_raw for pieces that are already escaped, json_text_close.
+ * json_text_close.
  */
 void json_text_open(struct json_writer *w);
 void json_text_more(struct json_writer *w, struct str plain);
-void json_text_raw(struct json_writer *w, struct str escaped);
 void json_text_close(struct json_writer *w);
 
 #endif

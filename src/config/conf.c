@@ -114,12 +114,24 @@ check_accounts(struct conf_loader *l)
 			STR_ARG(str_head(c->group, 64)));
 }
 
+/* The default's directory is the system's, and in the foreground that file may be missing. */
+static void
+finish_pid_file(struct conf_loader *l)
+{
+	config_setting_t *s = conf_member(l->root, "pid_file");
+	struct conf *c = l->conf;
+
+	c->pid_file_given = s;
+	if (s && config_setting_type(s) == CONFIG_TYPE_STRING && c->pid_file.len > 0)
+		conf_directory_check(l, s, c->pid_file);
+}
+
 static void
 finish(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
 
-	c->pid_file_given = conf_member(l->root, "pid_file");
+	finish_pid_file(l);
 	if (c->workers == 0)
 		c->workers = processors();
 	check_accounts(l);

@@ -131,16 +131,26 @@ conf_listens_finish(struct conf_loader *l)
 	}
 }
 
+void
+conf_directory_check(struct conf_loader *l, const config_setting_t *s, struct str file)
+{
+	const char *slash = memrchr(file.p, '/', file.len);
+	struct stat st;
+	struct str dir;
+
+	if (!slash)
+		return;
+	dir = arena_copy(&l->conf->arena, str_head(file, (size_t)(slash + 1 - file.p)));
+	if (dir.p && (stat(dir.p, &st) < 0 || !S_ISDIR(st.st_mode)))
+		conf_error(l, s, "is in a directory that does not exist: %.*s", STR_ARG(dir));
+}
+
 /* A log's file: one of the words, or a path, made absolute. `s` is the setting, NULL where it was
  * left out. */
 static void
 check_log(struct conf_loader *l, config_setting_t *s, struct str *file, const char *words,
 	const char *shown)
 {
-	struct arena *a = &l->conf->arena;
-	struct str dir;
-	struct stat st;
-
 	for (size_t i = 0; conf_word(words, i).len > 0; i++) {
 		if (str_eq(*file, conf_word(words, i)))
 			return;
@@ -150,12 +160,9 @@ check_log(struct conf_loader *l, config_setting_t *s, struct str *file, const ch
 			STR_ARG(str_head(*file, 64)));
 		return;
 	}
-	*file = conf_file_beside(a, l->conf->path.p, *file);
-	if (!file->p)
-		return;
-	dir = arena_copy(a, str_head(*file, (size_t)(strrchr(file->p, '/') + 1 - file->p)));
-	if (dir.p && (stat(dir.p, &st) < 0 || !S_ISDIR(st.st_mode)))
-		conf_error(l, s, "is in a directory that does not exist: %.*s", STR_ARG(dir));
+	*file = conf_file_beside(&l->conf->arena, l->conf->path.p, *file);
+	if (file->p)
+		conf_directory_check(l, s, *file);
 }
 
 static bool

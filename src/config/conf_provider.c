@@ -189,6 +189,34 @@ check_names(struct conf_loader *l, config_setting_t *s, const struct conf_provid
 	}
 }
 
+/* Ends of a base_url that are the start of what is added to it: upstream, all paths would be wrong.
+ * A warning only, since a server may have them all the same. */
+static const struct {
+	enum dialect_id dialect;
+	struct str end;
+} url_slips[] = {
+	{ DIALECT_OPENAI, STR_INIT("/chat/completions") },
+	{ DIALECT_ANTHROPIC, STR_INIT("/v1") },
+	{ DIALECT_ANTHROPIC, STR_INIT("/v1/messages") },
+};
+
+static void
+warn_of_url(config_setting_t *s, const struct conf_provider *p)
+{
+	const struct conf_place *place = conf_place(conf_named(s, "base_url"));
+
+	for (size_t i = 0; i < sizeof url_slips / sizeof url_slips[0]; i++) {
+		struct str end = url_slips[i].end;
+
+		if (p->dialect == url_slips[i].dialect && p->base_path.len >= end.len &&
+			str_eq(str_skip(p->base_path, p->base_path.len - end.len), end))
+			log_warn(
+				"%s:%u: providers.%.*s.base_url ends in %.*s: the paths are added to it, leave %.*s out",
+				place->file, place->line, STR_ARG(p->name), STR_ARG(end),
+				STR_ARG(end));
+	}
+}
+
 static void
 check_url(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 {
@@ -206,6 +234,8 @@ check_url(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 		conf_error(l, conf_named(s, "base_url"), "%s", fault);
 	else if (!p->https && conf_member(s, "tls"))
 		conf_error(l, conf_named(s, "tls"), "means nothing to a base_url without https");
+	else
+		warn_of_url(s, p);
 }
 
 /* p->api_key holds what names the secret; put the secret there. */

@@ -1,13 +1,12 @@
 /*
- * route: from (path, model) to the targets that may serve it, and the names that clients may choose
- * from.
+ * route: from (path, model) to the targets that may serve it.
  *
  * Which of several targets is taken is drawn by the caller's random number: nothing here has a
  * state of its own.
  *
- * Called by the proxy for each request and for /v1/models. Reads the sealed configuration and keeps
- * nothing; the only failure is that nothing matches. The order: the routes as written, then those
- * that the providers' models made (both in conf.routes), then "provider/model".
+ * Called by the proxy for each request. Reads the sealed configuration and keeps nothing; the only
+ * failure is that nothing matches. The order: the routes as written, then those that the providers'
+ * models made (both in conf.routes), then "provider/model".
  */
 #include "config/route.h"
 
@@ -85,32 +84,4 @@ route_model(const struct conf_target *t, struct str model)
 			return p->maps[i].to;
 	}
 	return model;
-}
-
-/* Does an earlier written route have the same model? What providers' models made stands once, by
- * construction. */
-static bool
-was_listed(const struct conf *c, size_t i)
-{
-	for (size_t j = 0; j < i && !c->routes[i].literal_model; j++) {
-		if (str_eq(c->routes[j].model, c->routes[i].model))
-			return true;
-	}
-	return false;
-}
-
-bool
-route_models_next(const struct conf *c, size_t *i, struct str *model, struct str *owned_by)
-{
-	while (*i < c->n_routes) {
-		size_t at = (*i)++;
-		const struct conf_route *r = &c->routes[at];
-
-		if (str_index(r->model, '*') < r->model.len || was_listed(c, at))
-			continue;
-		*model = r->model;
-		*owned_by = r->targets[0].provider->name;
-		return true;
-	}
-	return false;
 }

@@ -82,30 +82,22 @@ dialect_of_path(struct str path)
  */
 
 static const struct kind {
-	struct str word;
 	unsigned openai_status;
 	struct str openai_type, openai_code;
 	unsigned anthropic_status;
 	struct str anthropic_type;
 } kinds[ERROR_KINDS] = {
-#define ERROR_KIND(name, said, status_o, type_o, code_o, status_a, type_a) \
-	[ERROR_##name] = {                                                 \
-		.word = STR_INIT(said),                                    \
-		.openai_status = status_o,                                 \
-		.openai_type = STR_INIT(type_o),                           \
-		.openai_code = STR_INIT(code_o),                           \
-		.anthropic_status = status_a,                              \
-		.anthropic_type = STR_INIT(type_a),                        \
+#define ERROR_KIND(name, status_o, type_o, code_o, status_a, type_a) \
+	[ERROR_##name] = {                                           \
+		.openai_status = status_o,                           \
+		.openai_type = STR_INIT(type_o),                     \
+		.openai_code = STR_INIT(code_o),                     \
+		.anthropic_status = status_a,                        \
+		.anthropic_type = STR_INIT(type_a),                  \
 	},
 #include "dialect/error_kind.def"
 #undef ERROR_KIND
 };
-
-struct str
-error_word(enum error_kind k)
-{
-	return kinds[k].word;
-}
 
 unsigned
 error_status(const struct error *e, enum dialect_id client)
@@ -163,9 +155,9 @@ anthropic_error(struct json_writer *w, const struct error *e, struct str request
 }
 
 /*
- * The last event of a Responses stream that failed: with every key that the type requires
- * (spec/openai-responses 4), since SDKs parse it as a response, and a sequence number, which the AI
- * SDK requires.
+ * The last event of a Responses stream that failed: with every key that the response object
+ * requires (OpenAI API reference: the response object), since SDKs parse it as one, and a sequence
+ * number, which the AI SDK requires.
  */
 static void
 responses_failed(struct json_writer *w, const struct error *e, struct str request_id)

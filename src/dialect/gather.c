@@ -1,6 +1,6 @@
 /*
  * gather: the events of a stream put together into the one JSON reply that the client asked for,
- * when a provider streams to a plain chat request (spec/pitfalls 2.9).
+ * when a provider streams to a plain chat request.
  *
  * Called by the relay, for chat completions and Anthropic messages. All memory is the request's
  * arena, so its limit bounds the reply; tokens of one event live in an arena of their own, freed

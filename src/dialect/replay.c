@@ -1,7 +1,7 @@
 /*
  * replay: a whole JSON chat reply as the stream of events that its client asked for, when a
- * provider answers JSON to a streamed chat request (spec/pitfalls 2.8): passed through, the SDKs
- * would see an empty stream and no error.
+ * provider answers JSON to a streamed chat request: passed through, the SDKs would see an empty
+ * stream and no error.
  *
  * Called by the relay with the complete reply. Values are moved as slices of its text: digits,
  * escapes and unknown members stay. Line ends between tokens, which a pretty-printed reply has, are
@@ -240,8 +240,7 @@ choice_message(struct replay *r, const struct json_token *choice, unsigned place
 	choice_close(r, logprobs != NULL ? raw(r, logprobs) : STR("null"), STR("null"));
 }
 
-/* Each call whole, with the index and type without which the SDKs drop it or throw (spec/openai
- * 10). */
+/* Each call whole, with the index and type without which the openai SDK drops it or throws. */
 static void
 choice_calls(struct replay *r, const struct json_token *choice, const struct json_token *calls,
 	unsigned place)

@@ -46,12 +46,6 @@ body_init(struct body *b, enum framing kind, uint64_t length)
 	b->done = kind == FRAMING_NONE || (kind == FRAMING_LENGTH && length == 0);
 }
 
-uint64_t
-body_left(const struct body *b)
-{
-	return b->kind == FRAMING_LENGTH || b->state == DATA ? b->left : 0;
-}
-
 static uint8_t
 size_state(struct body *b, char c)
 {

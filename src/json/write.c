@@ -175,13 +175,6 @@ json_text_more(struct json_writer *w, struct str plain)
 }
 
 void
-json_text_raw(struct json_writer *w, struct str escaped)
-{
-	held_drop(w);
-	buf_add(w->out, escaped);
-}
-
-void
 json_text_close(struct json_writer *w)
 {
 	held_drop(w);

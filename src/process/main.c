@@ -11,6 +11,7 @@
  * and HUP reads the file again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <libconfig.h>
 #include <limits.h>
 #include <openssl/crypto.h>
@@ -204,9 +205,26 @@ send_signal(const struct command *c)
 	return EXIT_FAILURE;
 }
 
+/*
+ * Have descriptors 0, 1 and 2 open. Where the caller closed one, the next file that is opened takes
+ * its number: what is written to stdout or stderr would go into it, be it the memory that the
+ * processes share or a client's connection.
+ */
+static void
+open_standard(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
+	open_standard();
 	char path[PATH_MAX];
 	struct command c = { 0 };
 	parse(argc, argv, &c);

@@ -111,6 +111,7 @@ static const struct signal_action actions[] = {
 	{ SIGINT, NULL },
 	{ SIGHUP, NULL },
 	{ SIGUSR1, NULL },
+	{ SIGUSR2, NULL },
 	{ SIGTTIN, NULL },
 	{ SIGTTOU, NULL },
 	{ 0, NULL },

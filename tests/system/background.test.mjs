@@ -1,10 +1,10 @@
-// background: -D and the pid file; -s to whoever holds it.
+// background: -D and the pid file; -s to whoever holds it; what a daemon is started with and sent.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { limit, scenario, until } from '../lib/scenario.mjs';
-import { alive, descriptors, isListening, workers } from '../lib/processes.mjs';
+import { alive, descriptors, isListening, resolvers, status, workers } from '../lib/processes.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'], echo: { interval: 0.02 } };
 const named = { dialect: 'openai', base_url: 'http://localhost:9/v1', models: ['named'] };
@@ -145,4 +145,45 @@ scenario('-s stop, quit, reload and reopen, also with a file that is otherwise b
 	assert.ok(Date.now() - start < limit(5000));
 	assert.ok(!isListening(port));
 	assert.deepEqual(d.survivors(), []);
+});
+
+scenario('started with stdin, stdout and stderr closed, no log line goes into the memory that the processes share', async (s) => {
+	const d = s.command({}, { closed: true });
+	// Standard output takes the lines of the access log, as by default.
+	d.writeConfig({ workers: 2, providers: { echo }, log: { file: join(d.dir, 'stderr') } });
+	await d.start();
+	const before = workers(d);
+	for (const pid of [d.pid, ...before]) {
+		const open = descriptors(pid);
+		assert.deepEqual([open[0], open[1], open[2]], ['/dev/null', '/dev/null', '/dev/null']);
+	}
+	// More than one flush of the log, each of which would write over what is there.
+	for (let i = 0; i < 5; i++)
+		assert.equal((await s.request(d, chat)).status, 200);
+	const health = await s.request(d, { path: '/health' });
+	assert.equal(health.status, 200);
+	assert.deepEqual([health.json.status, health.json.workers], ['ok', 2]);
+	d.signal('SIGHUP');
+	await d.waitLog(/ready: 2 workers, generation 2\n/);
+	assert.equal((await s.request(d, chat)).status, 200);
+	assert.doesNotMatch(d.log, /killed|aborted|exited/);
+});
+
+scenario('USR2, and what else only the master obeys, ends neither a worker nor the resolver', async (s) => {
+	const d = await s.daemon({ providers: { echo, named } });
+	await until(() => resolvers(d).length === 1, 'there is a resolver');
+	const [worker] = workers(d);
+	const [resolver] = resolvers(d);
+	const conn = await s.connect(d);
+	for (const name of ['SIGUSR2', 'SIGUSR1', 'SIGHUP', 'SIGINT', 'SIGTTIN', 'SIGTTOU']) {
+		for (const pid of [worker, resolver]) {
+			process.kill(pid, name);
+			await until(() => !alive(pid) || /^0+$/.test(status(pid, 'ShdPnd')), `${name} has reached ${pid}`);
+		}
+		await conn.request(chat);
+		assert.equal((await conn.readReply()).status, 200, name);
+	}
+	conn.destroy();
+	assert.deepEqual([workers(d), resolvers(d)], [[worker], [resolver]]);
+	assert.doesNotMatch(d.log, /killed by signal/);
 });

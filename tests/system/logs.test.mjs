@@ -6,6 +6,7 @@ import { closeSync, constants, existsSync, openSync, readFileSync, readSync, rea
 import { join } from 'node:path';
 import { scenario, until } from '../lib/scenario.mjs';
 import { Load } from '../lib/load.mjs';
+import { reply } from '../lib/peer.mjs';
 import { descriptors, workers } from '../lib/processes.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'], echo: { interval: 0.005 } };
@@ -60,13 +61,15 @@ function pipe(s, dir, name) {
 }
 
 scenario('log files renamed under load: no line is lost, and all processes write to the new ones', async (s) => {
-	const d = await withFiles(s, () => ({ workers: 3 }));
+	const provider = await s.peer();
+	const held = { dialect: 'openai', base_url: `${provider.url}/v1`, models: ['held'] };
+	const d = await withFiles(s, () => ({ workers: 3, providers: { echo, named, held } }));
 	const load = s.keep(new Load(d, { clients: 8, keepAlive: false })); // so that every worker gets some
-	// A stream of an old generation that has its line to write yet.
+	// A request of an old generation that has its line to write yet.
+	const old = workers(d);
 	const conn = await s.connect(d);
-	await conn.request({ ...chat, headers: { 'x-request-id': 'the-long-one' },
-		json: { model: 'echo', stream: true, messages: [{ role: 'user', content: 'word '.repeat(400) }] } });
-	const reply = await conn.readHead();
+	await conn.request({ ...chat, headers: { 'x-request-id': 'the-long-one' }, json: { ...chat.json, model: 'held' } });
+	const upstream = await provider.request();
 	d.signal('SIGHUP');
 	await d.waitLog(/ready: 3 workers, generation 2\n/);
 	for (let i = 0; i < 10; i++) {
@@ -82,9 +85,11 @@ scenario('log files renamed under load: no line is lost, and all processes write
 		return !open.some(([fd, path]) => fd !== '2' && /\/(stderr|access)\.\d/.test(path));
 	}, 'nobody has a renamed file open', 3000);
 	const now = () => lines(readFileSync(join(d.dir, 'access'), 'utf8')).map((line) => JSON.parse(line));
-	await until(() => workers(d).every((pid) => now().some((l) => l.worker === pid)), 'each worker writes to the new file', 20000);
+	await until(() => workers(d).every((pid) => old.includes(pid) || now().some((l) => l.worker === pid)),
+		'each worker writes to the new file', 20000);
 	await load.stop();
-	await reply.finish();
+	await upstream.conn.send(reply({ body: { object: 'chat.completion' } }));
+	assert.equal((await conn.readReply()).status, 200);
 	conn.destroy();
 	const files = readdirSync(d.dir).filter((name) => name.startsWith('access'));
 	assert.equal(files.length, 11);

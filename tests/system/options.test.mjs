@@ -74,6 +74,20 @@ scenario('-t tells every error with its line and ends with 78', async (s) => {
 	assert.ok(!run.output.includes(': ok'));
 });
 
+scenario('-t refuses a pid_file that no start could write, and warns of a base_url with a path too much', async (s) => {
+	const d = s.command({ ...ECHO, pid_file: '/nonexistent/run/x.pid' });
+	const refused = await d.run('-t');
+	assert.equal(refused.code, 78, refused.output);
+	assert.match(refused.stderr,
+		/api-router\.conf:\d+: pid_file is in a directory that does not exist: \/nonexistent\/run\/\n/);
+	d.writeConfig({ providers: { p: { dialect: 'anthropic', base_url: 'https://api.example.org/v1', models: ['m'] } } });
+	const warned = await d.run('-t');
+	assert.equal(warned.code, 0, warned.output);
+	assert.equal(warned.stderr.match(/base_url ends in \/v1: the paths are added to it, leave \/v1 out\n/g)?.length, 1,
+		warned.stderr);
+	assert.match(warned.stderr, /: ok\n$/);
+});
+
 scenario('a syntax error is told with the line where it is', async (s) => {
 	const cases = [
 		['workers = 1\npid_file = "";\n', 1],

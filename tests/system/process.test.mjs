@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { limit, scenario, until } from '../lib/scenario.mjs';
+import { limit, scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { Load, WORDS, streamed } from '../lib/load.mjs';
 import { alive, clientPorts, isListening, resolvers, workers } from '../lib/processes.mjs';
 
@@ -76,7 +76,7 @@ scenario('a worker that dies young is replaced later, and later each time', asyn
 	await d.waitLog(/worker 0 will be started again in 2 s\n/);
 	await until(() => workers(d).length === 1, 'it has come back again');
 	assert.equal((await s.request(d, { path: '/health' })).status, 200);
-});
+}, { skip: underValgrind && 'there a start takes longer than a youth' });
 
 scenario('a worker that is told to quit by hand finishes and is replaced', async (s) => {
 	const d = await s.daemon(config(1));

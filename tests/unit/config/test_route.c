@@ -184,44 +184,15 @@ START_TEST(weights_of_equals)
 }
 END_TEST
 
-START_TEST(models_that_are_listed)
-{
-	static const char *const want[] = { "fast two", "m2 echo", "slow one", "m1 one", "m3 two",
-		"echo echo" };
-	struct conf *c = load(PROVIDERS,
-		"{ model = \"fast\"; targets = ( { provider = \"two\"; model = \"x\"; }, { provider = \"one\"; } ); },"
-		"{ model = \"gpt-*\"; provider = \"one\"; }, { model = \"m2\"; provider = \"echo\"; }, { model = \"slow\"; provider = \"one\"; },"
-		"{ path = \"/v1/audio/*\"; model = \"fast\"; provider = \"echo\"; }, { provider = \"one\"; }");
-	struct str model, owner;
-	size_t at = 0, n = 0;
-
-	while (route_models_next(c, &at, &model, &owner)) {
-		char got[64];
-
-		snprintf(got, sizeof got, "%.*s %.*s", STR_ARG(model), STR_ARG(owner));
-		ck_assert_uint_lt(n, sizeof want / sizeof want[0]);
-		ck_assert_str_eq(got, want[n]);
-		n++;
-	}
-	ck_assert_uint_eq(n, sizeof want / sizeof want[0]);
-	ck_assert(!route_models_next(c, &at, &model, &owner));
-	conf_free(c);
-}
-END_TEST
-
 START_TEST(no_routes_at_all)
 {
 	struct conf *c = load("echo: { dialect = \"echo\"; };", "");
-	struct str model, owner;
-	size_t at = 0;
 
 	check(c, "/v1/chat/completions", "echo", NONE);
 	check(c, "/v1/chat/completions", "echo/x", "echo/x");
-	ck_assert(!route_models_next(c, &at, &model, &owner));
 	conf_free(c);
 }
 END_TEST
 
 UNIT_MAIN("config/route", first_match_wins, catch_all_takes_all, named_model_is_the_routes,
-	map_applies_where_the_target_has_no_model, weights, weights_of_equals,
-	models_that_are_listed, no_routes_at_all)
+	map_applies_where_the_target_has_no_model, weights, weights_of_equals, no_routes_at_all)

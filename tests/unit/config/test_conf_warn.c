@@ -1,0 +1,105 @@
+/*
+ * Configurations that load, with a warning on the log (stderr, before a log is opened): a base_url
+ * to which the paths would be added twice.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config/conf_private.h"
+
+static void
+refused(void *ctx, const char *file, unsigned line, const char *text)
+{
+	(void)ctx;
+	ck_abort_msg("%s:%u: %s", file, line, text);
+}
+
+/* Load the text with stderr led to memory, and say what stands there: all of it, with its NUL. */
+static const char *
+warnings(const char *text)
+{
+	static char told[4096];
+	const struct conf_options o = { .path = "t.conf" };
+	int memory = memfd_create("stderr", 0), saved = dup(STDERR_FILENO);
+
+	ck_assert(memory >= 0 && saved >= 0);
+	fflush(stderr);
+	ck_assert_int_eq(dup2(memory, STDERR_FILENO), STDERR_FILENO);
+	struct conf *c = conf_load_text(&o, str_of(text), refused, NULL);
+	fflush(stderr);
+	ck_assert_int_eq(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	close(saved);
+	ck_assert_ptr_nonnull(c);
+	conf_free(c);
+	ssize_t len = pread(memory, told, sizeof told - 1, 0);
+	ck_assert_int_ge(len, 0);
+	told[len] = '\0';
+	close(memory);
+	return told;
+}
+
+#define WARNING(provider, end)                                   \
+	"t.conf:2: providers." provider ".base_url ends in " end \
+	": the paths are added to it, leave " end " out\n"
+
+static const struct {
+	const char *dialect, *url, *warning;
+} urls[] = {
+	{ "openai", "http://h/v1", "" },
+	{ "openai", "http://h/v1/", "" },
+	{ "openai", "http://h", "" },
+	{ "openai", "http://h/v1/completions", "" },
+	{ "openai", "http://h/v1/messages", "" },
+	{ "openai", "http://h/chat/completions/v1", "" },
+	{ "openai", "http://h/v1/chat/completions", WARNING("x", "/chat/completions") },
+	{ "openai", "http://h/v1/chat/completions/", WARNING("x", "/chat/completions") },
+	{ "openai", "http://h/chat/completions?a=b", WARNING("x", "/chat/completions") },
+	{ "anthropic", "http://h", "" },
+	{ "anthropic", "http://h/", "" },
+	{ "anthropic", "http://h/av1", "" },
+	{ "anthropic", "http://h/v1/x", "" },
+	{ "anthropic", "http://h/v1", WARNING("x", "/v1") },
+	{ "anthropic", "http://h/proxy/v1/", WARNING("x", "/v1") },
+	{ "anthropic", "http://h/v1/messages", WARNING("x", "/v1/messages") },
+};
+
+START_TEST(base_url_with_what_is_added_to_it)
+{
+	char text[512];
+
+	for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+		snprintf(text, sizeof text,
+			"providers: { x: { dialect = \"%s\";\nbase_url = \"%s\"; }; };",
+			urls[i].dialect, urls[i].url);
+		const char *told = warnings(text);
+		/* A line of the log begins with time, level and process. */
+		const char *message = strstr(told, "t.conf:");
+		if (urls[i].warning[0] == '\0')
+			ck_assert_msg(told[0] == '\0', "%s: %s", urls[i].url, told);
+		else
+			ck_assert_msg(message != NULL && strcmp(message, urls[i].warning) == 0,
+				"%s: %s", urls[i].url, told);
+	}
+}
+END_TEST
+
+START_TEST(each_provider_is_warned_of_once)
+{
+	const char *told =
+		warnings("providers: {\nx: { base_url = \"http://h/chat/completions\"; };"
+			 " e: { dialect = \"echo\"; };"
+			 " y: { dialect = \"anthropic\"; base_url = \"http://h/v1\"; }; };");
+	const char *first = strstr(told, WARNING("x", "/chat/completions"));
+	const char *second = strstr(told, WARNING("y", "/v1"));
+
+	ck_assert_msg(first != NULL && second != NULL && first < second, "%s", told);
+	ck_assert_msg(strstr(first + strlen("t.conf"), "t.conf") == second, "%s", told);
+	ck_assert_ptr_null(strstr(second + strlen("t.conf"), "t.conf"));
+}
+END_TEST
+
+UNIT_MAIN("config/conf_warn", base_url_with_what_is_added_to_it, each_provider_is_warned_of_once)
