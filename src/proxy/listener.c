@@ -2,7 +2,7 @@
  * listener: accepting connections.
  *
  * All workers poll the same listening sockets. A worker takes at most ACCEPT_MOST connections a
- * turn, and one that has more than its share (an eighth, and 8, above the mean of its generation)
+ * turn, and one that has more than its share (a sixteenth, and 4, above the mean of its generation)
  * leaves the sockets to the others until that is no longer so; even then it takes one now and then,
  * so that a worker that hangs with few connections cannot keep the others away. When descriptors
  * run out it waits a little, since a connection that cannot be accepted stays readable for ever.
@@ -39,7 +39,7 @@ above_share(const struct listeners *l)
 
 	if (scoreboard_mean(l->proxy->board, l->proxy->generation, &mean) < 2)
 		return false;
-	return mine > mean + mean / 8 && mine > mean + 8 * 16;
+	return mine > mean + mean / 16 && mine > mean + 4 * 16;
 }
 
 static void
