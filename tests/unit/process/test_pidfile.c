@@ -14,12 +14,13 @@
 
 #include "process/pidfile.h"
 
-static char dir[] = "/tmp/pidfile-XXXXXX";
+static char dir[32];
 static char path[64];
 
 static void
 make_dir(void)
 {
+	snprintf(dir, sizeof dir, "/tmp/pidfile-XXXXXX"); /* anew: tests may share a process */
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof path, "%s/daemon.pid", dir);
 }
