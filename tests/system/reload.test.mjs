@@ -246,7 +246,7 @@ scenario('a request in the very instant of a HUP is answered, on each of many id
 	let closed = 0, stayed = 0;
 	for (let round = 0; round < 8; round++) {
 		const connections = await idleConnections(s, d, 60);
-		const told = await requestsAround(d, connections, 'SIGHUP', 40);
+		const told = await requestsAround(d, connections, 'SIGHUP', underValgrind ? 150 : 40);
 		await d.waitLog(new RegExp(`ready: 2 workers, generation ${round + 2}\n`));
 		closed += told;
 		stayed += connections.length - told;
