@@ -22,9 +22,8 @@
 #include "proxy/request_private.h"
 
 #define LINE_MOST 16384 /* of the access log */
-#define MEMBERS_MOST                                                                \
-	32768 /* of a body's top level: more is no request, but an attack on memory \
-	       */
+/* Of a body's top level: more is no request, but an attack on memory. */
+#define MEMBERS_MOST 32768
 
 static void
 request_destroy(struct loop_later *later)
@@ -92,7 +91,7 @@ set_path(struct request *r)
 }
 
 /* The head, parsed from the arena's own copy; its fields moved there too. */
-static int
+static void
 read_head(struct request *r, struct str text, enum head_fault *fault)
 {
 	struct proxy *p = r->proxy;
@@ -102,11 +101,11 @@ read_head(struct request *r, struct str text, enum head_fault *fault)
 	if (head_parse_request(&r->head, text, fault) < 0) {
 		r->head.fields = NULL; /* what is known of the first line is for the log */
 		r->head.n = r->head.cap = 0;
-		return -1;
+		return;
 	}
 	fields = arena_alloc(&r->arena, r->head.n * sizeof *fields);
 	if (!fields)
-		return 0; /* the arena has failed, which request_new looks at */
+		return; /* the arena has failed, which request_new looks at */
 	if (r->head.n > 0)
 		memcpy(fields, r->head.fields, r->head.n * sizeof *fields);
 	r->head.fields = fields;
@@ -115,7 +114,6 @@ read_head(struct request *r, struct str text, enum head_fault *fault)
 		*fault = HEAD_TARGET;
 	else
 		head_framing_request(&r->head, &r->framing, fault);
-	return 0;
 }
 
 /* The dialect of a head that may be broken: of what stands second in its first line. */
