@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/secret.h"
 #include "dialect/dialect.h"
 #include "net/sock.h"
 #include "net/tls.h"
@@ -39,6 +40,46 @@ struct conf_map {
 struct conf_attempt {
 	uint32_t connect_ms, first_byte_ms, idle_ms, total_ms;
 };
+
+/* Requests admitted of one client on one path: so many a minute, and up to `burst` at once. */
+struct conf_rate {
+	uint32_t per_minute; /* 0: no limit */
+	uint32_t burst;      /* 0 means 1 */
+};
+
+struct conf_stream {
+	uint32_t heartbeat_ms; /* 0: none */
+	size_t buffer_bytes;
+};
+
+/* What a provider has for one of the client's paths alone. */
+struct conf_endpoint {
+	struct str path; /* the client's */
+	const struct endpoint *endpoint;
+	struct str upstream_path; /* as written, with its query; empty: the dialect's own */
+	struct str target, query; /* the same taken apart, query without "?" */
+	uint32_t method;          /* as an index of the words of the table, and */
+	struct str method_name;
+	struct conf_header *headers; /* its own */
+	size_t n_headers;
+	struct conf_header *all_headers; /* the provider's too, but for those of the same name */
+	size_t n_all_headers;
+	struct conf_rate rate;     /* the provider's where it has none of its own */
+	struct conf_stream stream; /* likewise the general ones */
+};
+
+/* Who is admitted: a name and the hash of a key. */
+struct conf_client {
+	struct str name;
+	unsigned index; /* in conf.clients */
+	struct str key; /* as -T shows it: the hash, or where the key comes from */
+	uint8_t hash[SECRET_HASH];
+	struct str *models;    /* globs */
+	size_t n_models;       /* 0: all of them */
+	struct conf_rate rate; /* conf.rate where it has none of its own */
+};
+
+enum reload { RELOAD_SIGNAL, RELOAD_AUTO };
 
 struct conf_provider {
 	struct str name;
@@ -75,6 +116,10 @@ struct conf_provider {
 		uint32_t max, idle, idle_timeout_ms;
 	} connections; /* per worker; max 0 was replaced by limits.connections */
 	struct conf_attempt timeouts;
+	struct conf_rate rate;
+	struct conf_endpoint *endpoints;
+	size_t n_endpoints;
+	const struct conf_endpoint *by_endpoint[ENDPOINTS]; /* NULL: nothing special */
 	uint32_t echo_first_byte_ms, echo_interval_ms;
 };
 
@@ -116,17 +161,18 @@ struct conf {
 	} access_log;
 	struct {
 		size_t connections, memory, header_bytes, headers, body_bytes, reply_bytes,
-			event_bytes, rate_bytes, json_depth;
+			event_bytes, rate_bytes, json_depth, rate_buckets;
 	} limits;
 	struct {
 		uint32_t head_ms, body_ms, keep_alive_ms, send_ms, drain_ms;
 	} timeouts;
 	struct conf_attempt attempt; /* what providers have that say nothing else */
-	struct {
-		uint32_t heartbeat_ms;
-		size_t buffer_bytes;
-	} stream;
+	struct conf_stream stream;
+	struct conf_rate rate;
+	enum reload reload;
 	bool open; /* listeners beyond loopback are meant */
+	struct conf_client *clients;
+	size_t n_clients; /* 0: everyone is admitted */
 	struct conf_provider *providers;
 	size_t n_providers;
 	struct conf_route *routes;

@@ -122,11 +122,18 @@ enum conf_scope {
 	SCOPE_ACCESS_LOG,
 	SCOPE_LIMITS,
 	SCOPE_TIMEOUTS,
+	SCOPE_RATE,
 	SCOPE_STREAM,
+	SCOPE_CLIENT,
+	SCOPE_CLIENT_RATE,
 	SCOPE_PROVIDER,
 	SCOPE_TLS,
 	SCOPE_CONNECTIONS,
 	SCOPE_ATTEMPT,
+	SCOPE_PROVIDER_RATE,
+	SCOPE_ENDPOINT,
+	SCOPE_ENDPOINT_RATE,
+	SCOPE_ENDPOINT_STREAM,
 	SCOPE_ECHO,
 	SCOPE_HEADER,
 	SCOPE_MAP,
@@ -149,11 +156,15 @@ enum conf_kind {
 };
 enum conf_many {
 	MANY_LISTEN,
+	MANY_CLIENTS,
+	MANY_CLIENT_MODELS,
 	MANY_PROVIDERS,
 	MANY_ROUTES,
 	MANY_HEADERS,
 	MANY_MODELS,
 	MANY_MAPS,
+	MANY_ENDPOINTS,
+	MANY_ENDPOINT_HEADERS,
 	MANY_TARGETS,
 	CONF_MANIES
 };
@@ -246,8 +257,20 @@ bool conf_plain(struct str s);
 /* -- What the lists hold: one file each -- */
 
 typedef void conf_reader(struct conf_loader *l, config_setting_t *s, void *base);
-conf_reader conf_read_listens, conf_read_providers, conf_read_routes, conf_read_headers,
-	conf_read_models, conf_read_maps, conf_read_targets;
+conf_reader conf_read_listens, conf_read_clients, conf_read_client_models, conf_read_providers,
+	conf_read_routes, conf_read_headers, conf_read_models, conf_read_maps, conf_read_targets,
+	conf_read_endpoints, conf_read_endpoint_headers;
+/* Of a group, what means nothing to a provider of this dialect is an error: it would silently do
+ * nothing. */
+void conf_names_check(struct conf_loader *l, config_setting_t *s, enum conf_scope scope,
+	enum dialect_id dialect);
+/* { User-Agent = "x"; } or ( { name = "User-Agent"; value = "x"; } ) */
+void conf_headers_read(struct conf_loader *l, config_setting_t *s, struct conf_header **headers,
+	size_t *n);
+/* What a provider's endpoints have from the provider. */
+void conf_endpoints_finish(struct conf_loader *l, config_setting_t *s, struct conf_provider *p);
+/* The rate limit that the environment names, for what the file leaves out. */
+void conf_rate_from_environment(struct conf_loader *l);
 /* The listener of a configuration that has none; -p; what must hold between listeners. */
 void conf_listens_finish(struct conf_loader *l);
 void conf_logs_finish(struct conf_loader *l);
@@ -257,6 +280,9 @@ void conf_providers_finish(struct conf_loader *l);
 /* Routes of the providers' own models. */
 void conf_routes_finish(struct conf_loader *l);
 struct conf_provider *conf_provider_find(const struct conf *c, struct str name);
+/* An absolute path with its query, taken apart. NULL, or what is wrong with it. */
+const char *conf_path_parse(struct arena *a, struct str written, struct str *path,
+	struct str *query);
 /*
  * Take base_url apart into the provider. NULL, or what is wrong with it: a sentence that shows
  * nothing of a password.

@@ -26,4 +26,8 @@ const struct conf_target *route_choose(const struct route_match *m, uint32_t ran
  * client's. */
 struct str route_model(const struct conf_target *t, struct str model);
 
+/* May the client use the model? `c` NULL: everyone is admitted. `model` p NULL: none is named,
+ * which only a pattern "*" admits. */
+bool route_admits(const struct conf_client *c, struct str model);
+
 #endif

@@ -12,6 +12,8 @@
  * loop is enough. */
 uint64_t clock_ms(void);
 uint64_t clock_us(void);
+/* The same read now, for what other processes must agree on and for measuring within a turn. */
+uint64_t clock_now_us(void);
 /* Read the clocks; the loop calls it once after each poll. */
 void clock_refresh(void);
 /* Wall clock, milliseconds since the epoch, as of the last refresh. */

@@ -31,6 +31,7 @@ struct child {
 struct family {
 	struct loop *loop;
 	struct scoreboard *board;
+	struct limit_table *limits; /* made for the first configuration; its size stays */
 	struct sockets sockets;
 	struct generation *generations;
 	struct generation *current; /* in service, or starting when there is none in service yet */

@@ -10,9 +10,11 @@
 struct forward_request {
 	const struct head *client; /* the client's head */
 	const struct conf_provider *provider;
-	struct str path; /* the endpoint's at that dialect */
+	const struct conf_endpoint *endpoint; /* what the provider has for it alone, or NULL */
+	struct str path;                      /* the endpoint's at that dialect */
 	struct str request_id;
 	uint64_t length; /* of the body that will be sent */
+	bool form;       /* it is not JSON: the client's Content-Type is part of it */
 };
 
 /* Append the head of the request upstream, with its empty line. Failure is sticky in `out`. */

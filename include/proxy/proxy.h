@@ -10,6 +10,7 @@
 #include "http/head.h"
 #include "net/loop.h"
 #include "shared/address.h"
+#include "shared/limit.h"
 #include "shared/scoreboard.h"
 
 /* Most that is read from a descriptor in one turn. */
@@ -22,6 +23,7 @@ struct proxy {
 	struct loop *loop;
 	struct scoreboard *board;
 	struct row *row;
+	struct limit_table *limits;
 	uint32_t generation;
 	const struct address_table *addresses;
 	struct sink *access;

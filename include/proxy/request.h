@@ -55,7 +55,9 @@ struct request {
 	struct str id;
 	const struct endpoint *endpoint; /* NULL: the router's own path, or none */
 	enum dialect_id dialect;
-	bool admin; /* came in by a listener that shows details */
+	const struct conf_client *key; /* who asks; NULL: the configuration names no clients */
+	bool charged;                  /* to the limits that apply */
+	bool admin;                    /* came in by a listener that shows details */
 	struct json_scan scan;
 	struct buf body;         /* what is stored of the body */
 	uint64_t body_len;       /* bytes of it that came */

@@ -9,6 +9,7 @@
 #include "config/conf.h"
 #include "net/loop.h"
 #include "shared/address.h"
+#include "shared/limit.h"
 #include "shared/scoreboard.h"
 
 /* A listening socket, inherited from the master. */
@@ -23,6 +24,7 @@ struct service_start {
 	const struct service_socket *sockets; /* copied */
 	size_t n_sockets;
 	struct scoreboard *board;
+	struct limit_table *limits;
 	struct row *row; /* this worker's own */
 	uint32_t generation;
 	const struct address_table *addresses; /* entry i: host of the provider with index i; unused

@@ -4,16 +4,17 @@
 #ifndef REPORT_STATUS_H
 #define REPORT_STATUS_H
 
-#include "config/conf.h"
+#include "config/route.h"
 #include "shared/scoreboard.h"
 
 /* /health; `admin`: with details (workers). *status is 200, or 503 when draining. 0 or -1. */
 int status_health(struct buf *out, struct scoreboard *b, bool admin, unsigned *status);
 /* /v1/models in OpenAI's or Anthropic's shape. created is 0 in neither: the start time of the
- * daemon in seconds. */
-int status_models(struct buf *out, const struct conf *c, bool anthropic, uint64_t started_s);
+ * daemon in seconds. Only what the client may use is listed; `key` NULL: all. */
+int status_models(struct buf *out, const struct conf *c, const struct conf_client *key,
+	bool anthropic, uint64_t started_s);
 /* /v1/models/ID (decoded). 0, 1 when there is no such model, -1. */
-int status_model(struct buf *out, const struct conf *c, struct str id, bool anthropic,
-	uint64_t started_s);
+int status_model(struct buf *out, const struct conf *c, const struct conf_client *key,
+	struct str id, bool anthropic, uint64_t started_s);
 
 #endif

@@ -168,6 +168,7 @@ read_tree(struct conf_loader *l, struct conf_text *t)
 		conf_text_attach(t, &tree);
 		l->root = config_root_setting(&tree);
 		conf_preset(&l->conf->arena, SCOPE_ROOT, l->conf);
+		conf_rate_from_environment(l);
 		conf_group_read(l, l->root, SCOPE_ROOT, l->conf);
 		finish(l);
 		wipe_strings(l->root);

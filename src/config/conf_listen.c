@@ -93,9 +93,9 @@ check_listen(struct conf_loader *l, config_setting_t *s, unsigned i)
 {
 	const struct conf_listen *li = &l->conf->listens[i];
 
-	if (!l->conf->open && !sock_is_loopback(&li->socks[0]))
+	if (!l->conf->open && l->conf->n_clients == 0 && !sock_is_loopback(&li->socks[0]))
 		conf_error(l, s,
-			"admits everyone who can reach \"%.*s\": if that is meant, say open = true;",
+			"admits everyone who can reach \"%.*s\": name clients (api-router -k NAME makes a key), or, if that is meant, say open = true;",
 			STR_ARG(li->address));
 	for (unsigned j = 0; j < i; j++) {
 		const struct conf_listen *other = &l->conf->listens[j];

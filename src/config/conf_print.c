@@ -4,7 +4,8 @@
  * Called with a configuration that was loaded. Every name is printed that has a meaning where it
  * stands, from the same table that reading uses, so that a new name is printed as soon as it is
  * read. Secrets are printed as "***": an api_key, and the value of a header whose name says that it
- * is one. Nothing here can fail but the stream, which is the caller's.
+ * is one. The key of a client is none: it is a hash, or the name of the place where the key is.
+ * Nothing here can fail but the stream, which is the caller's.
  */
 #include "config/conf_private.h"
 
@@ -62,24 +63,27 @@ close_group(struct printer *p)
 	end(p);
 }
 
-/* A list without elements stands on one line. */
-static void
+/* A list without elements stands on one line. What close_list is to be given. */
+static bool
 open_list(struct printer *p, const char *name, bool empty)
 {
+	bool flat = p->flat;
+
 	begin(p);
 	fprintf(p->out, "%s = (", name);
-	p->flat = p->flat || empty;
+	p->flat = flat || empty;
 	end(p);
 	p->indent++;
+	return flat;
 }
 
 static void
-close_list(struct printer *p, bool empty)
+close_list(struct printer *p, bool flat)
 {
 	p->indent--;
 	begin(p);
 	fputs(");", p->out);
-	p->flat = p->flat && !empty;
+	p->flat = flat;
 	end(p);
 }
 
@@ -88,14 +92,15 @@ static void put_scope(struct printer *p, enum conf_scope scope, const void *base
 
 /* An element of a list, on a line of its own. */
 static void
-put_element(struct printer *p, enum conf_scope scope, const void *base, bool last)
+put_element(struct printer *p, enum conf_scope scope, const void *base, unsigned dialects,
+	bool last)
 {
 	bool flat = p->flat;
 
 	begin(p);
 	fputs("{ ", p->out);
 	p->flat = true;
-	put_scope(p, scope, base, FOR_ALL);
+	put_scope(p, scope, base, dialects);
 	p->flat = flat;
 	fputs(last ? "}" : "},", p->out);
 	end(p);
@@ -150,7 +155,7 @@ put_value(const struct printer *p, const struct conf_row *row, const void *base)
 		put_string(p, text);
 		break;
 	case KIND_SECRET:
-		put_string(p, MASK);
+		put_string(p, row->scope == SCOPE_CLIENT ? text : MASK);
 		break;
 	case KIND_FLAG:
 		fputs(n ? "true" : "false", p->out);
@@ -180,7 +185,8 @@ static void
 put_listens(struct printer *p)
 {
 	for (size_t i = 0; i < p->conf->n_listens; i++)
-		put_element(p, SCOPE_LISTEN, &p->conf->listens[i], i + 1 == p->conf->n_listens);
+		put_element(p, SCOPE_LISTEN, &p->conf->listens[i], FOR_ALL,
+			i + 1 == p->conf->n_listens);
 }
 
 /* May this header hold a credential? */
@@ -200,33 +206,49 @@ is_sensitive(struct str name)
 }
 
 static void
-put_headers(struct printer *p, const struct conf_provider *provider)
+put_headers(struct printer *p, const struct conf_header *headers, size_t n)
 {
-	for (size_t i = 0; i < provider->n_headers; i++) {
-		struct conf_header h = provider->headers[i];
+	for (size_t i = 0; i < n; i++) {
+		struct conf_header h = headers[i];
 
 		if (is_sensitive(h.name))
 			h.value = MASK;
-		put_element(p, SCOPE_HEADER, &h, i + 1 == provider->n_headers);
+		put_element(p, SCOPE_HEADER, &h, FOR_ALL, i + 1 == n);
 	}
 }
 
 static void
-put_models(struct printer *p, const struct conf_provider *provider)
+put_models(struct printer *p, const struct str *models, size_t n)
 {
-	for (size_t i = 0; i < provider->n_models; i++) {
+	for (size_t i = 0; i < n; i++) {
 		begin(p);
-		put_string(p, provider->models[i]);
-		fputs(i + 1 < provider->n_models ? "," : "", p->out);
+		put_string(p, models[i]);
+		fputs(i + 1 < n ? "," : "", p->out);
 		end(p);
 	}
+}
+
+static void
+put_clients(struct printer *p)
+{
+	for (size_t i = 0; i < p->conf->n_clients; i++)
+		put_element(p, SCOPE_CLIENT, &p->conf->clients[i], FOR_ALL,
+			i + 1 == p->conf->n_clients);
+}
+
+static void
+put_endpoints(struct printer *p, const struct conf_provider *provider)
+{
+	for (size_t i = 0; i < provider->n_endpoints; i++)
+		put_element(p, SCOPE_ENDPOINT, &provider->endpoints[i], 1u << provider->dialect,
+			i + 1 == provider->n_endpoints);
 }
 
 static void
 put_maps(struct printer *p, const struct conf_provider *provider)
 {
 	for (size_t i = 0; i < provider->n_maps; i++)
-		put_element(p, SCOPE_MAP, &provider->maps[i], i + 1 == provider->n_maps);
+		put_element(p, SCOPE_MAP, &provider->maps[i], FOR_ALL, i + 1 == provider->n_maps);
 }
 
 static void
@@ -236,7 +258,7 @@ put_targets(struct printer *p, const struct conf_route *r)
 		struct conf_written_target t = { r->targets[i].provider->name, r->targets[i].model,
 			r->targets[i].weight };
 
-		put_element(p, SCOPE_TARGET, &t, i + 1 == r->n_targets);
+		put_element(p, SCOPE_TARGET, &t, FOR_ALL, i + 1 == r->n_targets);
 	}
 }
 
@@ -259,15 +281,16 @@ put_routes(struct printer *p)
 	for (size_t i = 0; i < n; i++) {
 		const struct conf_route *r = &p->conf->routes[i];
 		struct conf_written_route written = { .path = r->path, .model = r->model };
+		bool flat;
 
 		begin(p);
 		fputs("{ ", p->out);
 		p->flat = true;
 		put_scalar(p, conf_row_find(SCOPE_ROUTE, STR("path")), &written);
 		put_scalar(p, conf_row_find(SCOPE_ROUTE, STR("model")), &written);
-		open_list(p, "targets", false);
+		flat = open_list(p, "targets", false);
 		put_targets(p, r);
-		close_list(p, false);
+		close_list(p, flat);
 		p->flat = false;
 		fputs(i + 1 < n ? "},\n" : "}\n", p->out);
 	}
@@ -285,19 +308,29 @@ put_providers(struct printer *p)
 	}
 }
 
-/* Elements of the list; `base` is the provider, for the lists inside one. */
+/* Elements of the list that hangs on `base`. */
 static size_t
 count(const struct printer *p, int many, const void *base)
 {
 	const struct conf_provider *provider = base;
+	const struct conf_endpoint *endpoint = base;
+	const struct conf_client *client = base;
 
 	switch (many) {
 	case MANY_LISTEN:
 		return p->conf->n_listens;
+	case MANY_CLIENTS:
+		return p->conf->n_clients;
+	case MANY_CLIENT_MODELS:
+		return client->n_models;
 	case MANY_ROUTES:
 		return count_written(p->conf);
 	case MANY_HEADERS:
 		return provider->n_headers;
+	case MANY_ENDPOINTS:
+		return provider->n_endpoints;
+	case MANY_ENDPOINT_HEADERS:
+		return endpoint->n_headers;
 	case MANY_MODELS:
 		return provider->n_models;
 	default:
@@ -306,9 +339,47 @@ count(const struct printer *p, int many, const void *base)
 }
 
 static void
+put_elements(struct printer *p, int many, const void *base)
+{
+	const struct conf_provider *provider = base;
+	const struct conf_endpoint *endpoint = base;
+	const struct conf_client *client = base;
+
+	switch (many) {
+	case MANY_LISTEN:
+		put_listens(p);
+		break;
+	case MANY_CLIENTS:
+		put_clients(p);
+		break;
+	case MANY_CLIENT_MODELS:
+		put_models(p, client->models, client->n_models);
+		break;
+	case MANY_ROUTES:
+		put_routes(p);
+		break;
+	case MANY_HEADERS:
+		put_headers(p, provider->headers, provider->n_headers);
+		break;
+	case MANY_ENDPOINTS:
+		put_endpoints(p, provider);
+		break;
+	case MANY_ENDPOINT_HEADERS:
+		put_headers(p, endpoint->headers, endpoint->n_headers);
+		break;
+	case MANY_MODELS:
+		put_models(p, provider->models, provider->n_models);
+		break;
+	default:
+		put_maps(p, provider);
+	}
+}
+
+/* A list whose being empty is an error is left out when it is. */
+static void
 put_many(struct printer *p, const struct conf_row *row, const void *base)
 {
-	bool empty;
+	bool empty, flat;
 
 	if (row->inner == MANY_PROVIDERS) {
 		open_group(p, row->name);
@@ -317,24 +388,11 @@ put_many(struct printer *p, const struct conf_row *row, const void *base)
 		return;
 	}
 	empty = count(p, row->inner, base) == 0;
-	open_list(p, row->name, empty);
-	switch (row->inner) {
-	case MANY_LISTEN:
-		put_listens(p);
-		break;
-	case MANY_ROUTES:
-		put_routes(p);
-		break;
-	case MANY_HEADERS:
-		put_headers(p, base);
-		break;
-	case MANY_MODELS:
-		put_models(p, base);
-		break;
-	default:
-		put_maps(p, base);
-	}
-	close_list(p, empty);
+	if (empty && (row->inner == MANY_CLIENTS || row->inner == MANY_CLIENT_MODELS))
+		return;
+	flat = open_list(p, row->name, empty);
+	put_elements(p, row->inner, base);
+	close_list(p, flat);
 }
 
 /* Does the name mean something to this provider? */
@@ -346,6 +404,14 @@ is_meant(const struct conf_row *row, const struct conf_provider *provider)
 	return row->kind != KIND_IN || row->inner != SCOPE_TLS || provider->https;
 }
 
+/* The dialect's own path has no name here. */
+static bool
+is_written(const struct conf_row *row, const struct conf_endpoint *e)
+{
+	return row->offset != offsetof(struct conf_endpoint, upstream_path) ||
+		e->upstream_path.len > 0;
+}
+
 static void
 put_scope(struct printer *p, enum conf_scope scope, const void *base, unsigned dialects)
 {
@@ -355,6 +421,8 @@ put_scope(struct printer *p, enum conf_scope scope, const void *base, unsigned d
 		if (row->scope != scope || !(row->dialects & dialects))
 			continue;
 		if (scope == SCOPE_PROVIDER && !is_meant(row, base))
+			continue;
+		if (scope == SCOPE_ENDPOINT && !is_written(row, base))
 			continue;
 		if (row->kind == KIND_MANY) {
 			put_many(p, row, base);

@@ -58,10 +58,9 @@ conf_provider_find(const struct conf *c, struct str name)
 
 /* Check the header that was read last against the rules and those before it. */
 static void
-check_header(struct conf_loader *l, config_setting_t *s, const struct conf_provider *p)
+check_header(struct conf_loader *l, config_setting_t *s, const struct conf_header *headers,
+	const struct conf_header *h)
 {
-	const struct conf_header *h = &p->headers[p->n_headers - 1];
-
 	if (!head_token_valid(h->name))
 		conf_error(l, s, "has the name \"%.*s\", which HTTP does not allow",
 			STR_ARG(str_head(h->name, 64)));
@@ -69,7 +68,7 @@ check_header(struct conf_loader *l, config_setting_t *s, const struct conf_provi
 		conf_error(l, s, "sets %.*s, which is the router's own to set", STR_ARG(h->name));
 	if (!head_value_valid(h->value) || h->value.len == 0)
 		conf_error(l, s, "has a value that is empty or that HTTP does not allow");
-	for (const struct conf_header *other = p->headers; other < h; other++) {
+	for (const struct conf_header *other = headers; other < h; other++) {
 		if (str_eq_nocase(other->name, h->name)) {
 			conf_error(l, s, "sets %.*s a second time", STR_ARG(str_head(h->name, 64)));
 			break;
@@ -77,21 +76,20 @@ check_header(struct conf_loader *l, config_setting_t *s, const struct conf_provi
 	}
 }
 
-/* { User-Agent = "x"; } or ( { name = "User-Agent"; value = "x"; } ) */
 void
-conf_read_headers(struct conf_loader *l, config_setting_t *s, void *base)
+conf_headers_read(struct conf_loader *l, config_setting_t *s, struct conf_header **headers,
+	size_t *n)
 {
-	struct conf_provider *p = base;
 	bool list = config_setting_is_list(s);
 
 	if (!list && !config_setting_is_group(s)) {
 		conf_error(l, s, "must be a group { ... } or a list ( ... )");
 		return;
 	}
-	p->headers = arena_zero(&l->conf->arena, conf_length(s) * sizeof *p->headers);
-	for (unsigned i = 0; p->headers && i < conf_length(s); i++) {
+	*headers = arena_zero(&l->conf->arena, conf_length(s) * sizeof **headers);
+	for (unsigned i = 0; *headers && i < conf_length(s); i++) {
 		config_setting_t *e = config_setting_get_elem(s, i);
-		struct conf_header *h = &p->headers[p->n_headers];
+		struct conf_header *h = &(*headers)[*n];
 		unsigned errors = l->teller->n;
 
 		*h = (struct conf_header){ STR_INIT(""), STR_INIT("") };
@@ -103,9 +101,17 @@ conf_read_headers(struct conf_loader *l, config_setting_t *s, void *base)
 		}
 		if (l->teller->n > errors)
 			continue;
-		p->n_headers++;
-		check_header(l, e, p);
+		++*n;
+		check_header(l, e, *headers, h);
 	}
+}
+
+void
+conf_read_headers(struct conf_loader *l, config_setting_t *s, void *base)
+{
+	struct conf_provider *p = base;
+
+	conf_headers_read(l, s, &p->headers, &p->n_headers);
 }
 
 static bool
@@ -174,18 +180,17 @@ conf_read_maps(struct conf_loader *l, config_setting_t *s, void *base)
 	}
 }
 
-/* Names that mean nothing to this dialect are errors: they would silently do nothing. */
-static void
-check_names(struct conf_loader *l, config_setting_t *s, const struct conf_provider *p)
+void
+conf_names_check(struct conf_loader *l, config_setting_t *s, enum conf_scope scope,
+	enum dialect_id dialect)
 {
 	for (unsigned i = 0; i < conf_length(s); i++) {
 		config_setting_t *e = config_setting_get_elem(s, i);
-		const struct conf_row *row =
-			conf_row_find(SCOPE_PROVIDER, str_of(config_setting_name(e)));
+		const struct conf_row *row = conf_row_find(scope, str_of(config_setting_name(e)));
 
-		if (row && !(row->dialects & 1u << p->dialect))
+		if (row && !(row->dialects & 1u << dialect))
 			conf_error(l, e, "means nothing to a provider of dialect %.*s",
-				STR_ARG(dialect_name(p->dialect)));
+				STR_ARG(dialect_name(dialect)));
 	}
 }
 
@@ -315,7 +320,8 @@ read_provider(struct conf_loader *l, config_setting_t *s, struct conf_provider *
 	conf_group_read(l, s, SCOPE_PROVIDER, p);
 	if (!config_setting_is_group(s))
 		return;
-	check_names(l, s, p);
+	conf_names_check(l, s, SCOPE_PROVIDER, p->dialect);
+	conf_endpoints_finish(l, s, p);
 	if (p->connections.max == 0)
 		p->connections.max = (uint32_t)l->conf->limits.connections;
 	if (p->dialect != DIALECT_ANTHROPIC)

@@ -109,6 +109,20 @@ host_field(struct arena *a, const struct conf_provider *p)
 }
 
 const char *
+conf_path_parse(struct arena *a, struct str written, struct str *path, struct str *query)
+{
+	size_t mark = str_index(written, '?');
+
+	if (written.len == 0 || written.p[0] != '/')
+		return "must begin with /: it is put behind base_url";
+	if (!is_target(written))
+		return "holds a character that must be percent-encoded";
+	*path = arena_copy(a, str_head(written, mark));
+	*query = arena_copy(a, str_skip(written, mark + 1));
+	return NULL;
+}
+
+const char *
 conf_url_parse(struct arena *a, struct str url, struct conf_provider *p)
 {
 	struct str scheme = lower(a, str_head(url, strlen("https://")));

@@ -21,11 +21,15 @@
 
 static conf_reader *const readers[CONF_MANIES] = {
 	[MANY_LISTEN] = conf_read_listens,
+	[MANY_CLIENTS] = conf_read_clients,
+	[MANY_CLIENT_MODELS] = conf_read_client_models,
 	[MANY_PROVIDERS] = conf_read_providers,
 	[MANY_ROUTES] = conf_read_routes,
 	[MANY_HEADERS] = conf_read_headers,
 	[MANY_MODELS] = conf_read_models,
 	[MANY_MAPS] = conf_read_maps,
+	[MANY_ENDPOINTS] = conf_read_endpoints,
+	[MANY_ENDPOINT_HEADERS] = conf_read_endpoint_headers,
 	[MANY_TARGETS] = conf_read_targets,
 };
 
@@ -168,7 +172,9 @@ conf_text_value(struct conf_loader *l, config_setting_t *s, const char *must, st
 		wrong(l, s, must);
 		return false;
 	}
-	text = str_of(config_setting_get_string(s));
+	/* a secret by its name stands beside the tree */
+	text = conf_place(s)->secret.len > 0 ? conf_place(s)->secret
+					     : str_of(config_setting_get_string(s));
 	if (!conf_plain(text)) {
 		conf_error(l, s, "holds a control character or a broken one");
 		return false;
@@ -306,15 +312,26 @@ read_word(struct conf_loader *l, config_setting_t *s, const struct conf_row *row
 }
 
 static void
+read_secret(struct conf_loader *l, config_setting_t *s, const struct conf_row *row, void *base)
+{
+	if (config_setting_type(s) == CONFIG_TYPE_STRING)
+		put_text(row, base, conf_place(s)->secret);
+	else
+		wrong(l, s, "text in double quotes");
+}
+
+static void
 read_text(struct conf_loader *l, config_setting_t *s, const struct conf_row *row, void *base)
 {
 	struct str text = { "", 0 };
 
+	if (row->kind == KIND_SECRET) { /* never copied */
+		read_secret(l, s, row, base);
+		return;
+	}
 	if (!conf_text_value(l, s, "text in double quotes", &text))
 		return;
-	if (row->kind == KIND_SECRET)
-		text = conf_place(s)->secret;
-	else if (row->kind == KIND_PATH && text.len > 0)
+	if (row->kind == KIND_PATH && text.len > 0)
 		text = conf_file_beside(&l->conf->arena, l->conf->path.p, text);
 	put_text(row, base, text);
 }

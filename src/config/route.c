@@ -85,3 +85,15 @@ route_model(const struct conf_target *t, struct str model)
 	}
 	return model;
 }
+
+bool
+route_admits(const struct conf_client *c, struct str model)
+{
+	if (!c || c->n_models == 0)
+		return true;
+	for (size_t i = 0; i < c->n_models; i++) {
+		if (model.p ? str_glob(c->models[i], model) : str_eq(c->models[i], STR("*")))
+			return true;
+	}
+	return false;
+}

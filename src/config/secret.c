@@ -11,6 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +40,39 @@ secret_wipe(void *p, size_t len)
 {
 	if (len > 0)
 		explicit_bzero(p, len);
+}
+
+void
+secret_hash(struct str value, uint8_t out[SECRET_HASH])
+{
+	static EVP_MD_CTX *ctx;
+	static EVP_MD *sha256;
+
+	if (!ctx) {
+		ctx = EVP_MD_CTX_new();
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	}
+	if (!ctx || !sha256 || EVP_DigestInit_ex2(ctx, sha256, NULL) != 1 ||
+		EVP_DigestUpdate(ctx, value.p, value.len) != 1 ||
+		EVP_DigestFinal_ex(ctx, out, NULL) != 1) {
+		fputs("api-router: OpenSSL cannot compute SHA-256\n", stderr);
+		exit(EXIT_FAILURE);
+	}
+}
+
+bool
+secret_hash_eq(const uint8_t a[SECRET_HASH], const uint8_t b[SECRET_HASH])
+{
+	return CRYPTO_memcmp(a, b, SECRET_HASH) == 0;
+}
+
+void
+secret_random(uint8_t *out, size_t n)
+{
+	if (RAND_priv_bytes(out, (int)n) == 1)
+		return;
+	fputs("api-router: OpenSSL has no random bytes\n", stderr);
+	exit(EXIT_FAILURE);
 }
 
 static const struct copy *

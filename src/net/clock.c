@@ -44,6 +44,12 @@ clock_us(void)
 }
 
 uint64_t
+clock_now_us(void)
+{
+	return fake ? now_us : read_us(CLOCK_MONOTONIC);
+}
+
+uint64_t
 clock_ms(void)
 {
 	return clock_us() / 1000;

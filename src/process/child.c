@@ -101,6 +101,7 @@ child_run(struct family *f, const struct child *self, int channel)
 		.service.sockets = g->claim.sockets,
 		.service.n_sockets = g->claim.n,
 		.service.board = f->board,
+		.service.limits = f->limits,
 		.service.row = self->row,
 		.service.generation = g->number,
 		.service.addresses = g->addresses,

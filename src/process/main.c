@@ -1,5 +1,5 @@
 /*
- * main: the command line. Reads the options, does what ends at once (-h, -V, -t, -T, -s), else
+ * main: the command line. Reads the options, does what ends at once (-h, -V, -k, -t, -T, -s), else
  * hands over to the master.
  *
  * Exit status: 0; 1 for a failure at run time; 64 (EX_USAGE) for a command line that makes no
@@ -19,10 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/version.h"
+#include "config/secret.h"
 #include "process/generation.h"
 #include "process/master.h"
 #include "process/pidfile.h"
@@ -37,9 +39,14 @@ static const struct {
 };
 #define N_SIGNALS (sizeof signals / sizeof signals[0])
 
+/* A client's key: something to know it by, and 43 digits of 6 bits. */
+#define KEY_PREFIX "ar-"
+#define KEY_DIGITS 43
+
 struct command {
 	struct conf_options options;
 	bool test, print; /* -t, -T */
+	const char *key;  /* -k; NULL: none */
 	int signo;        /* -s; 0: none */
 };
 
@@ -47,8 +54,10 @@ static void
 usage(FILE *out)
 {
 	fputs("usage: api-router [-DtTVh] [-c file] [-p port] [-s word]\n"
+	      "       api-router -k name\n"
 	      "  -c file  the configuration\n"
 	      "  -D       run in the background\n"
+	      "  -k name  make a key for a client, and what to put under clients\n"
 	      "  -p port  port of the first listener, whatever the file says\n"
 	      "  -s word  signal the running master:\n",
 		out);
@@ -96,6 +105,18 @@ port_of(const char *text)
 	return (uint16_t)port;
 }
 
+/* As `clients` would take it. */
+static const char *
+client_name_of(const char *name)
+{
+	if (name[0] == '\0' || strlen(name) > 128)
+		misused("-k: a client's name has 1 to 128 bytes", "");
+	for (const char *p = name; *p != '\0'; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			misused("-k: a client's name holds no control characters", "");
+	return name;
+}
+
 /*
  * `path` from the root, in `out` of PATH_MAX bytes; as it is when it is absolute or cannot be
  * made so.
@@ -115,7 +136,7 @@ parse(int argc, char **argv, struct command *c)
 {
 	int option;
 	opterr = 0;
-	while ((option = getopt(argc, argv, ":c:Dp:s:tTVh")) != -1) {
+	while ((option = getopt(argc, argv, ":c:Dk:p:s:tTVh")) != -1) {
 		char name[2] = { (char)optopt, '\0' };
 		switch (option) {
 		case 'c':
@@ -123,6 +144,9 @@ parse(int argc, char **argv, struct command *c)
 			break;
 		case 'D':
 			c->options.detach = true;
+			break;
+		case 'k':
+			c->key = client_name_of(optarg);
 			break;
 		case 'p':
 			c->options.port = port_of(optarg);
@@ -174,6 +198,46 @@ check(const struct command *c)
 	if (c->print)
 		conf_print(conf, stdout);
 	conf_free(conf);
+	return fflush(stdout) == 0 ? EX_OK : EXIT_FAILURE;
+}
+
+/* May it stand as the name of a setting, and not only as text? */
+static bool
+is_setting(const char *name)
+{
+	size_t plain =
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+	return name[plain] == '\0' && strspn(name, "-_0123456789") == 0 &&
+		strcasecmp(name, "true") != 0 && strcasecmp(name, "false") != 0;
+}
+
+/* -k: the secret on a line of its own, then what belongs into the configuration. */
+static int
+make_key(const char *name)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	uint8_t random[KEY_DIGITS], hash[SECRET_HASH];
+	char key[sizeof KEY_PREFIX + KEY_DIGITS] = KEY_PREFIX;
+	size_t len = strlen(KEY_PREFIX);
+	secret_random(random, sizeof random);
+	for (size_t i = 0; i < sizeof random; i++)
+		key[len++] = digits[random[i] % 64];
+	secret_hash((struct str){ key, len }, hash);
+	printf("%.*s\n\n", (int)len, key);
+	bool setting = is_setting(name);
+	if (setting) {
+		printf("clients: {\n\t%s: { key = \"sha256:", name);
+	} else {
+		fputs("clients = (\n\t{ name = \"", stdout);
+		for (const char *p = name; *p != '\0'; p++)
+			printf(*p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+		fputs("\"; key = \"sha256:", stdout);
+	}
+	for (size_t i = 0; i < sizeof hash; i++)
+		printf("%02x", hash[i]);
+	fputs(setting ? "\"; };\n};\n" : "\"; }\n);\n", stdout);
+	secret_wipe(key, sizeof key);
 	return fflush(stdout) == 0 ? EX_OK : EXIT_FAILURE;
 }
 
@@ -230,6 +294,8 @@ main(int argc, char **argv)
 	parse(argc, argv, &c);
 	c.options.path =
 		absolute(c.options.path != NULL ? c.options.path : conf_default_path(), path);
+	if (c.key != NULL)
+		return make_key(c.key);
 	if (c.signo != 0)
 		return send_signal(&c);
 	if (c.test)

@@ -356,6 +356,12 @@ master_start(struct master *m, conf_report *report)
 	struct generation *g = generation_new(c, &account, &f->sockets, NULL, report, NULL);
 	if (g == NULL)
 		return EXIT_FAILURE;
+	f->limits = limit_new(g->conf->limits.rate_buckets);
+	if (f->limits == NULL) {
+		log_error("no shared memory for rate limits: %s", strerror(errno));
+		generation_free(g, &f->sockets);
+		return EXIT_FAILURE;
+	}
 	if (f->options.detach)
 		daemon_quiet();
 	log_open(&g->log, g->conf->log.level, g->conf->log.format);
@@ -402,6 +408,7 @@ master_close(struct master *m)
 		f->generations = g->next;
 		generation_free(g, &f->sockets);
 	}
+	limit_free(f->limits);
 	scoreboard_free(f->board);
 	signals_reset();
 	loop_free(f->loop);

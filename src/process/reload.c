@@ -125,10 +125,20 @@ reload_retire(struct family *f, struct generation *g)
 	sockets_release(&f->sockets, &g->claim);
 }
 
+/* What only another start can change. */
+static void
+tell_unchanged(const struct conf *old, const struct conf *new)
+{
+	if (old->limits.rate_buckets != new->limits.rate_buckets)
+		log_warn(
+			"limits.rate_buckets: the table stays as it is until the daemon is started again");
+}
+
 static void
 commit(struct family *f)
 {
 	struct generation *old = f->current, *new = f->coming;
+	tell_unchanged(old->conf, new->conf);
 	f->coming = NULL;
 	commit_pidfile(f, old->conf, new->conf);
 	sockets_log(&new->claim);

@@ -11,6 +11,7 @@
 #include "proxy/answer.h"
 
 #include "base/version.h"
+#include "proxy/admit.h"
 #include "report/status.h"
 
 static void
@@ -57,7 +58,8 @@ answer_models(struct request *r)
 
 	if (wants_anthropic(r))
 		r->dialect = DIALECT_ANTHROPIC;
-	result = status_models(&body, r->proxy->conf, wants_anthropic(r), r->proxy->started_s);
+	result = status_models(&body, r->proxy->conf, r->key, wants_anthropic(r),
+		r->proxy->started_s);
 
 	answer_buf(r, 200, &body, result);
 }
@@ -88,7 +90,7 @@ answer_model(struct request *r)
 	if (wants_anthropic(r))
 		r->dialect = DIALECT_ANTHROPIC;
 	if (id.p)
-		result = status_model(&body, r->proxy->conf, id, wants_anthropic(r),
+		result = status_model(&body, r->proxy->conf, r->key, id, wants_anthropic(r),
 			r->proxy->started_s);
 
 	if (result == 1) {
@@ -108,11 +110,12 @@ static const struct own_path {
 	struct str path;
 	void (*answer)(struct request *r);
 	bool prefix;
+	bool keyed; /* for clients that are admitted only */
 } own_paths[] = {
-	{ STR_INIT("/"), answer_root, false },
-	{ STR_INIT("/health"), answer_health, false },
-	{ STR_INIT("/v1/models"), answer_models, false },
-	{ STR_INIT("/v1/models/"), answer_model, true },
+	{ STR_INIT("/"), answer_root, false, false },
+	{ STR_INIT("/health"), answer_health, false, false },
+	{ STR_INIT("/v1/models"), answer_models, false, true },
+	{ STR_INIT("/v1/models/"), answer_model, true, true },
 };
 
 static const struct own_path *
@@ -187,12 +190,12 @@ answer_own(struct request *r)
 		return true;
 	}
 	if (r->endpoint && str_eq(method, STR("POST")))
-		return false;
+		return !admit_client(r);
 	if (str_eq(method, STR("OPTIONS")))
 		answer_options(r, allow);
-	else if (own && (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"))))
-		own->answer(r);
-	else
+	else if (!own || (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))))
 		refuse_method(r, allow);
+	else if (!own->keyed || admit_client(r))
+		own->answer(r);
 	return true;
 }

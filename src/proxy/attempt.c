@@ -18,6 +18,7 @@
 #include "json/edit.h"
 #include "json/write.h"
 #include "net/clock.h"
+#include "proxy/admit.h"
 #include "proxy/forward.h"
 #include "proxy/request_private.h"
 
@@ -116,10 +117,19 @@ let_through(struct request *r, struct str data)
 	r->bytes_out += data.len;
 }
 
+/* How this provider's answers on this path are streamed. */
+static const struct conf_stream *
+stream_of(const struct request *r)
+{
+	const struct conf_endpoint *e = r->provider->by_endpoint[r->endpoint->id];
+
+	return e ? &e->stream : &r->proxy->conf->stream;
+}
+
 static void
 heartbeat_set(struct request *r)
 {
-	uint32_t ms = r->proxy->conf->stream.heartbeat_ms;
+	uint32_t ms = stream_of(r)->heartbeat_ms;
 
 	if (r->live && ms > 0)
 		loop_timer_set(r->proxy->loop, &r->heartbeat, ms);
@@ -256,7 +266,7 @@ on_turn(void *owner)
 	r->ops->flush(r->client);
 	if (r->state != REQUEST_FORWARD)
 		return; /* the client was found gone */
-	if (!r->paused && r->ops->backlog(r->client) > r->proxy->conf->stream.buffer_bytes)
+	if (!r->paused && r->ops->backlog(r->client) > stream_of(r)->buffer_bytes)
 		attempt_pause(r, true);
 	if (r->committed || r->relay.mode != RELAY_EVENTS)
 		heartbeat_set(r);
@@ -371,6 +381,7 @@ compose_message(struct request *r, struct upstream_message *m)
 
 	if (r->model.p && !str_eq(r->model, r->target_model))
 		edit = json_replace(text, &r->model_token, json_quote(&r->arena, r->target_model));
+	f.endpoint = r->provider->by_endpoint[r->endpoint->id];
 	f.path = endpoint_upstream(r->endpoint, r->provider->dialect);
 	m->more = r->streaming ? r->framing.length - r->body_len : 0;
 	m->replayable = !r->streaming;
@@ -460,6 +471,8 @@ attempt_next(struct request *r)
 		refuse_endpoint(r);
 		return true;
 	}
+	if (!admit_rate(r, r->provider))
+		return true;
 	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
 	if (missing) {
 		r->attempts++;
@@ -494,9 +507,27 @@ refuse_model(struct request *r)
 	request_fail(r, &e, STR(""));
 }
 
+static void
+refuse_forbidden(struct request *r)
+{
+	struct error e = { .kind = ERROR_FORBIDDEN, .param = STR("model") };
+
+	e.message = r->model.p
+		? arena_printf(&r->arena, "the client key of %.*s does not admit the model `%.*s`",
+			  STR_ARG(r->key->name), STR_ARG(str_head(r->model, 256)))
+		: arena_printf(&r->arena,
+			  "the client key of %.*s admits some models only, and the body names no `model`",
+			  STR_ARG(r->key->name));
+	request_fail(r, &e, STR(""));
+}
+
 static bool
 find_route(struct request *r)
 {
+	if (!route_admits(r->key, r->model)) {
+		refuse_forbidden(r);
+		return false;
+	}
 	if (r->match.n_targets > 0 ||
 		route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
 		return true;
@@ -531,7 +562,8 @@ wants_usage(struct request *r)
 bool
 attempt_can_stream(struct request *r)
 {
-	if (!route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
+	if (!route_admits(r->key, r->model) ||
+		!route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
 		return true; /* refused at once by attempt_begin */
 	for (size_t i = 0; i < r->match.n_targets; i++)
 		if (r->match.targets[i].provider->dialect == DIALECT_ECHO)

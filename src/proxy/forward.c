@@ -94,12 +94,35 @@ forward_field(struct buf *out, struct str name, struct str value)
 	buf_added(out, name.len + value.len + 4);
 }
 
-static bool
-configured(const struct conf_provider *p, struct str name)
+/* The fields that the configuration sets. */
+struct fields {
+	const struct conf_header *all;
+	size_t n;
+};
+
+static struct fields
+fields_of(const struct forward_request *f)
 {
-	for (size_t i = 0; i < p->n_headers; i++)
-		if (str_eq_nocase(p->headers[i].name, name))
-			return true;
+	if (f->endpoint)
+		return (struct fields){ f->endpoint->all_headers, f->endpoint->n_all_headers };
+	return (struct fields){ f->provider->headers, f->provider->n_headers };
+}
+
+/* The type of a form names its boundary: nothing else can take its place. */
+static bool
+is_fixed(const struct forward_request *f, struct str name)
+{
+	return f->form && str_eq_nocase(name, STR("content-type"));
+}
+
+static bool
+configured(const struct forward_request *f, struct str name)
+{
+	struct fields fields = fields_of(f);
+
+	for (size_t i = 0; i < fields.n; i++)
+		if (str_eq_nocase(fields.all[i].name, name))
+			return !is_fixed(f, name);
 	return false;
 }
 
@@ -124,7 +147,8 @@ forward_own_credential(const struct head *client, const struct conf_provider *pr
 		(provider->credential == CREDENTIAL_CLIENT_OR_PROVIDER &&
 			!client_credential(client, provider->dialect));
 
-	*missing = own && provider->api_key.len == 0 && provider->api_key_name.len > 0;
+	*missing = provider->credential == CREDENTIAL_PROVIDER && provider->api_key.len == 0 &&
+		provider->api_key_name.len > 0;
 	return own && provider->api_key.len > 0;
 }
 
@@ -138,7 +162,7 @@ add_credential(struct buf *out, const struct forward_request *f)
 	bool missing;
 
 	if (forward_own_credential(f->client, p, &missing)) {
-		if (configured(p, name))
+		if (configured(f, name))
 			return;
 		if (p->dialect == DIALECT_ANTHROPIC) {
 			forward_field(out, name, p->api_key);
@@ -149,7 +173,7 @@ add_credential(struct buf *out, const struct forward_request *f)
 		buf_add(out, STR("\r\n"));
 	} else if (p->credential >= CREDENTIAL_CLIENT) {
 		field = client_credential(f->client, p->dialect);
-		if (field && !configured(p, field->name))
+		if (field && !configured(f, field->name))
 			forward_field(out, field->name, field->value);
 	}
 }
@@ -157,17 +181,22 @@ add_credential(struct buf *out, const struct forward_request *f)
 static void
 add_request_line(struct buf *out, const struct forward_request *f)
 {
-	struct str mine = f->provider->base_query, theirs = f->client->query;
+	const struct conf_endpoint *e = f->endpoint;
+	struct str queries[] = { f->provider->base_query, e ? e->query : STR(""),
+		f->client->query };
+	struct str mark = STR("?");
 
-	buf_add(out, STR("POST "));
+	buf_add(out, e ? e->method_name : STR("POST"));
+	buf_add(out, STR(" "));
 	buf_add(out, f->provider->base_path);
-	buf_add(out, f->path);
-	if (mine.len > 0 || theirs.len > 0)
-		buf_add(out, STR("?"));
-	buf_add(out, mine);
-	if (mine.len > 0 && theirs.len > 0)
-		buf_add(out, STR("&"));
-	buf_add(out, theirs);
+	buf_add(out, e && e->target.len > 0 ? e->target : f->path);
+	for (size_t i = 0; i < COUNT(queries); i++) {
+		if (queries[i].len == 0)
+			continue;
+		buf_add(out, mark);
+		buf_add(out, queries[i]);
+		mark = STR("&");
+	}
 	buf_add(out, STR(" HTTP/1.1\r\n"));
 }
 
@@ -186,6 +215,7 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 {
 	const struct conf_provider *p = f->provider;
 	const struct head *h = f->client;
+	struct fields fields = fields_of(f);
 	bool version = false, type = false;
 
 	add_request_line(out, f);
@@ -193,21 +223,23 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 	for (size_t i = 0; i < h->n; i++) {
 		struct str name = h->fields[i].name;
 
-		if (!listed(passed, COUNT(passed), name) || configured(p, name) ||
+		if (!listed(passed, COUNT(passed), name) || configured(f, name) ||
 			head_hop_by_hop(h, name))
 			continue;
 		if (str_eq_nocase(name, STR("content-type"))) {
-			if (type || !is_json(h->fields[i].value))
+			if (type || !(f->form || is_json(h->fields[i].value)))
 				continue;
 			type = true;
 		}
 		forward_field(out, name, h->fields[i].value);
 		version |= str_eq_nocase(name, STR("anthropic-version"));
 	}
-	for (size_t i = 0; i < p->n_headers; i++) {
-		forward_field(out, p->headers[i].name, p->headers[i].value);
-		version |= str_eq_nocase(p->headers[i].name, STR("anthropic-version"));
-		type |= str_eq_nocase(p->headers[i].name, STR("content-type"));
+	for (size_t i = 0; i < fields.n; i++) {
+		if (is_fixed(f, fields.all[i].name))
+			continue;
+		forward_field(out, fields.all[i].name, fields.all[i].value);
+		version |= str_eq_nocase(fields.all[i].name, STR("anthropic-version"));
+		type |= str_eq_nocase(fields.all[i].name, STR("content-type"));
 	}
 	if (p->dialect == DIALECT_ANTHROPIC && !version)
 		forward_field(out, STR("anthropic-version"), p->version);

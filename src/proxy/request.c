@@ -397,6 +397,7 @@ write_line(struct request *r)
 		.wall_ms = r->began_wall_ms,
 		.request_id = r->id,
 		.client_ip = r->client_ip,
+		.client = r->key ? r->key->name : STR(""),
 		.method = r->head.method,
 		.path = r->head.path,
 		.version = !r->head.method.p ? STR("")

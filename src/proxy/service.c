@@ -62,6 +62,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 	*p = (struct proxy){ .conf = c,
 		.loop = start->loop,
 		.board = start->board,
+		.limits = start->limits,
 		.row = start->row,
 		.generation = start->generation,
 		.addresses = start->addresses,

@@ -40,6 +40,7 @@ struct model {
 /* Where in the configuration the walk over its models stands. */
 struct models {
 	const struct conf *conf;
+	const struct conf_client *key; /* who asks: what it may not use is not listed */
 	size_t provider, model, route;
 };
 
@@ -79,6 +80,9 @@ models_next(struct models *at, struct model *m)
 	while (models_step(at, m)) {
 		struct models before = { .conf = at->conf };
 		struct model other;
+
+		if (!route_admits(at->key, m->name))
+			continue;
 		while (models_step(&before, &other) && !str_eq(other.name, m->name))
 			;
 		if (same_place(&before, at))
@@ -123,9 +127,10 @@ id_or_null(struct json_writer *w, struct str key, const struct model *m)
 }
 
 int
-status_models(struct buf *out, const struct conf *c, bool anthropic, uint64_t started_s)
+status_models(struct buf *out, const struct conf *c, const struct conf_client *key, bool anthropic,
+	uint64_t started_s)
 {
-	struct models at = { .conf = c };
+	struct models at = { .conf = c, .key = key };
 	struct model m, first = { 0 }, last = { 0 };
 	struct json_writer w;
 
@@ -153,15 +158,15 @@ status_models(struct buf *out, const struct conf *c, bool anthropic, uint64_t st
 }
 
 int
-status_model(struct buf *out, const struct conf *c, struct str id, bool anthropic,
-	uint64_t started_s)
+status_model(struct buf *out, const struct conf *c, const struct conf_client *key, struct str id,
+	bool anthropic, uint64_t started_s)
 {
 	struct models at = { .conf = c };
 	struct model m;
 	struct json_writer w;
 
 	while (models_step(&at, &m)) {
-		if (!str_eq(m.name, id))
+		if (!str_eq(m.name, id) || !route_admits(key, id))
 			continue;
 		json_writer_init(&w, out);
 		model_write(&w, &m, anthropic, started_s);

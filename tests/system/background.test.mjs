@@ -166,7 +166,7 @@ scenario('started with stdin, stdout and stderr closed, no log line goes into th
 	d.signal('SIGHUP');
 	await d.waitLog(/ready: 2 workers, generation 2\n/);
 	assert.equal((await s.request(d, chat)).status, 200);
-	assert.doesNotMatch(d.log, /killed|aborted|exited/);
+	assert.doesNotMatch(d.log, /killed|aborted|exited with status [1-9]/); // an old worker may be gone already
 }, { skip: underValgrind && 'valgrind takes a free descriptor for its report' });
 
 scenario('USR2, and what else only the master obeys, ends neither a worker nor the resolver', async (s) => {

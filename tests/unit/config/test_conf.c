@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 #include "config/conf_private.h"
+#include "config_dir.h"
 
 #define ECHO_ "providers: { echo: { dialect = \"echo\"; models = ( \"echo\" ); }; };\n"
-
-static char dir[64];
 
 /* What was told, as "FILE:LINE: TEXT" lines without the directory of the test. */
 struct told {
@@ -68,47 +67,6 @@ refuse(struct conf_options o, const char *text, const char *messages)
 		struct str is_ = (s);                                                         \
 		ck_assert_msg(str_eq(is_, STR(literal)), "%s is \"%.*s\"", #s, STR_ARG(is_)); \
 	} while (0)
-
-static void
-make_dir(void)
-{
-	snprintf(dir, sizeof dir, "/tmp/test_conf.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-}
-
-static const char *
-in_dir(const char *name)
-{
-	static char path[4][128];
-	static unsigned i;
-
-	i = (i + 1) % 4;
-	snprintf(path[i], sizeof path[i], "%s/%s", dir, name);
-	return path[i];
-}
-
-static void
-write_file(const char *name, const char *text)
-{
-	FILE *f = fopen(in_dir(name), "w");
-
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-/* Remove the files that a test wrote, named one after the other, and the directory. */
-static void
-remove_dir(const char *name, ...)
-{
-	va_list ap;
-
-	va_start(ap, name);
-	for (; name; name = va_arg(ap, const char *))
-		remove(in_dir(name));
-	va_end(ap);
-	ck_assert_int_eq(rmdir(dir), 0);
-}
 
 START_TEST(defaults)
 {
@@ -206,6 +164,12 @@ START_TEST(defaults_of_providers)
 }
 END_TEST
 
+#define ck_assert_rate(r, per, b)                       \
+	do {                                            \
+		ck_assert_uint_eq((r).per_minute, per); \
+		ck_assert_uint_eq((r).burst, b);        \
+	} while (0)
+
 static const char everything[] =
 	"user = \"root\"; group = \"root\"; workers = 3; pid_file = \"/tmp/x.pid\"; open = true;\n"
 	"listen = ( { address = \"*\"; port = 8001; admin = true; }, { address = \"::1\"; port = 8002; admin = false; },\n"
@@ -213,17 +177,23 @@ static const char everything[] =
 	"log: { file = \"/tmp/a.log\"; level = \"debug\"; format = \"json\"; };\n"
 	"access_log: { file = \"off\"; format = \"json\"; };\n"
 	"limits: { connections = 10; memory = 5000000000; header_bytes = 2048; headers = 20; body_bytes = 0x1000;\n"
-	"	reply_bytes = 3000L; event_bytes = 4000LL; rate_bytes = 0; json_depth = 8; };\n"
+	"	reply_bytes = 3000L; event_bytes = 4000LL; rate_bytes = 0; json_depth = 8; rate_buckets = 128; };\n"
 	"timeouts: { head = 0.1; body = 1.5; keep_alive = 2; send = 3.25; connect = 0.5; first_byte = 1e1; idle = .25;\n"
 	"	total = 100.; drain = 86400; };\n"
-	"stream: { heartbeat = 0; buffer_bytes = 1024; };\n"
+	"stream: { heartbeat = 0; buffer_bytes = 1024; }; reload = \"auto\"; rate_limit: { requests_per_minute = 50; burst = 5; };\n"
+	"clients: { alice: { key = \"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"; models = ( \"m*\", \"e\" ); };\n"
+	"	bob: { key = \"sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210\"; rate_limit: { requests_per_minute = 7; }; }; };\n"
 	"providers: {\n"
 	"	one: { dialect = \"openai\"; base_url = \"https://API.Example.com:8443/v1/?a=b\"; api_key = \"sk-\\x31\\\"2\";\n"
 	"		credential = \"client-or-provider\"; headers: { User-Agent = \"api-router/1.0\"; X-API-Key = \"hush\"; };\n"
 	"		models = [ \"m1\", \"m2\" ]; model_map = ( { from = \"a\"; to = \"b\"; }, { from = \"c\"; to = \"d\"; } );\n"
 	"		tls: { verify = false; server_name = \"other.example.com\"; };\n"
 	"		connections: { max = 5; idle = 0; idle_timeout = 0.5; };\n"
-	"		timeouts: { connect = 1; first_byte = 2; idle = 3; total = 4; }; };\n"
+	"		timeouts: { connect = 1; first_byte = 2; idle = 3; total = 4; };\n"
+	"		endpoints = ( { path = \"/v1/chat/completions\"; upstream_path = \"/chat?x=1\"; method = \"PUT\";\n"
+	"			headers: { Accept = \"a/b\"; user-agent = \"own\"; }; rate_limit: { requests_per_minute = 3; };\n"
+	"			stream: { heartbeat = 2.5; }; }, { path = \"/v1/embeddings\"; } );\n"
+	"		rate_limit: { requests_per_minute = 1000000; burst = 100000; }; };\n"
 	"	two: { dialect = \"anthropic\"; base_url = \"http://[::1]:81\"; version = \"2024-01-01\"; credential = \"client\";\n"
 	"		headers = ( { name = \"x.odd\"; value = \"a \\\\ b\"; } ); };\n"
 	"	three: { dialect = \"echo\"; models = ( \"m1\", \"e\" ); echo: { first_byte = 0.5; interval = 0.02; }; };\n"
@@ -266,6 +236,54 @@ check_general(const struct conf *c)
 	ck_assert_uint_eq(c->attempt.total_ms, 100000);
 	ck_assert_uint_eq(c->stream.heartbeat_ms, 0);
 	ck_assert_uint_eq(c->stream.buffer_bytes, 1024);
+	ck_assert_uint_eq(c->limits.rate_buckets, 128);
+	ck_assert_int_eq(c->reload, RELOAD_AUTO);
+	ck_assert_rate(c->rate, 50, 5);
+}
+
+static void
+check_clients(const struct conf *c)
+{
+	const struct conf_client *alice = &c->clients[0], *bob = &c->clients[1];
+
+	ck_assert_uint_eq(c->n_clients, 2);
+	ck_assert_text(alice->name, "alice");
+	ck_assert_uint_eq(alice->hash[0], 0x01);
+	ck_assert_uint_eq(alice->hash[31], 0xef);
+	ck_assert_uint_eq(alice->n_models, 2);
+	ck_assert_text(alice->models[0], "m*");
+	ck_assert_rate(alice->rate, 50, 5);
+	ck_assert_text(bob->name, "bob");
+	ck_assert_uint_eq(bob->hash[0], 0xfe);
+	ck_assert_uint_eq(bob->index, 1);
+	/* its own takes the place of the general one, all of it */
+	ck_assert_rate(bob->rate, 7, 0);
+}
+
+static void
+check_endpoints(const struct conf_provider *p)
+{
+	const struct conf_endpoint *chat = &p->endpoints[0], *embeddings = &p->endpoints[1];
+
+	ck_assert_rate(p->rate, 1000000, 100000);
+	ck_assert_uint_eq(p->n_endpoints, 2);
+	ck_assert_ptr_eq(p->by_endpoint[ENDPOINT_CHAT], chat);
+	ck_assert_ptr_eq(p->by_endpoint[ENDPOINT_EMBEDDINGS], embeddings);
+	ck_assert_ptr_null(p->by_endpoint[ENDPOINT_COMPLETIONS]);
+	ck_assert_text(chat->target, "/chat");
+	ck_assert_text(chat->query, "x=1");
+	ck_assert_text(chat->method_name, "PUT");
+	ck_assert_rate(chat->rate, 3, 0);
+	ck_assert_uint_eq(chat->stream.heartbeat_ms, 2500);
+	ck_assert_uint_eq(chat->stream.buffer_bytes, 1024);
+	ck_assert_uint_eq(chat->n_all_headers, 3);
+	ck_assert_text(chat->all_headers[0].name, "X-API-Key");
+	ck_assert_text(chat->all_headers[1].name, "Accept");
+	ck_assert_text(chat->all_headers[2].value, "own");
+	ck_assert_text(embeddings->target, "");
+	ck_assert_text(embeddings->method_name, "POST");
+	ck_assert_rate(embeddings->rate, 1000000, 100000);
+	ck_assert_uint_eq(embeddings->n_all_headers, 2);
 }
 
 static void
@@ -325,7 +343,7 @@ check_routes(const struct conf *c)
 	ck_assert_uint_eq(c->n_routes, 5);
 	ck_assert_text(r[0].path, "/v1/chat/*");
 	ck_assert_text(r[0].model, "fast");
-	ck_assert_uint_eq(r[0].line, 23);
+	ck_assert_uint_eq(r[0].line, 29);
 	ck_assert_uint_eq(r[0].n_targets, 2);
 	ck_assert_uint_eq(r[0].weights, 4);
 	ck_assert_ptr_eq(r[0].targets[0].provider, &c->providers[0]);
@@ -335,7 +353,7 @@ check_routes(const struct conf *c)
 	ck_assert_text(r[0].targets[1].model, "");
 	ck_assert_uint_eq(r[0].targets[1].weight, 1);
 	ck_assert_text(r[1].path, "*");
-	ck_assert_uint_eq(r[1].line, 25);
+	ck_assert_uint_eq(r[1].line, 31);
 	ck_assert_ptr_eq(r[1].targets[0].provider, &c->providers[1]);
 	/* m1 of `one`, m2, e; m1 of `three` has its route already */
 	ck_assert_text(r[2].model, "m1");
@@ -352,7 +370,9 @@ START_TEST(everything_is_read_back)
 
 	check_general(c);
 	check_listens(c);
+	check_clients(c);
 	check_one(&c->providers[0]);
+	check_endpoints(&c->providers[0]);
 	ck_assert_text(c->providers[1].version, "2024-01-01");
 	ck_assert_int_eq(c->providers[1].credential, CREDENTIAL_CLIENT);
 	ck_assert(c->providers[1].is_numeric);
@@ -827,56 +847,9 @@ START_TEST(default_path)
 }
 END_TEST
 
-START_TEST(pid_file_of_broken_files)
-{
-	static const struct {
-		const char *text, *pid; /* NULL: -1 */
-	} cases[] = {
-		{ "", "/run/api-router.pid" },
-		{ "workers = 2;\npid_file = \"/a/b.pid\";\n", "/a/b.pid" },
-		{ "pid_file = \"\";", "" },
-		{ "pid_file : \"/a\"", "/a" },
-		{ "pid_file = \"/a\" \"/b\"\n\"c\"; \"d\"", "/a/bc" },
-		{ "\xef\xbb\xbfworkers = 1;\npid_file = \"/a\";", "/a" },
-		{ "log: {\n\npid_file = \"/a\";", "/a" },
-		{ "user = \"x;\npid_file = \"/a\";", "/a" },
-		{ "user = \"x\\\npid_file = \"/a\";", "/a" },
-		{ "pid_file = \"/a;\nworkers = 2;", "/a;" },
-		{ "} ) = = , pid_file = \"/a\";", "/a" },
-		{ "@include \"/nonexistent\"\npid_file = \"/a\";", "/a" },
-		{ "@include nothing\npid_file = \"/a\";", "/a" },
-		{ "@include \"main.conf\"\npid_file = \"/a\";", "/a" },
-		{ "/* open\npid_file = \"/a\";", "/a" },
-		{ "# pid_file = \"/b\";\npid_file = \"/a\";", "/a" },
-		{ "pid_files = \"/b\"; pid_file = \"/a\";", "/a" },
-		{ "user = \"\\x00\"; pid_file = \"/a\";", "/a" },
-		{ "pid_file = 3;", NULL },
-		{ "pid_file = ", NULL },
-	};
-	char out[64];
-
-	make_dir();
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		write_file("main.conf", cases[i].text);
-		ck_assert_msg(conf_pid_file(in_dir("main.conf"), out, sizeof out) ==
-				(cases[i].pid ? 0 : -1),
-			"%s", cases[i].text);
-		if (cases[i].pid)
-			ck_assert_str_eq(out, cases[i].pid);
-		ck_assert_uint_eq(mem_used(), 0);
-	}
-	write_file("main.conf", "pid_file = \"x.pid\";");
-	ck_assert_int_eq(conf_pid_file(in_dir("main.conf"), out, sizeof out), 0);
-	ck_assert_str_eq(out, in_dir("x.pid"));
-	ck_assert_int_eq(conf_pid_file(in_dir("main.conf"), out, 5), -1);
-	remove_dir("main.conf", NULL);
-	ck_assert_int_eq(conf_pid_file("/nonexistent/t.conf", out, sizeof out), -1);
-}
-END_TEST
-
 UNIT_MAIN("config/conf", defaults, defaults_of_providers, everything_is_read_back,
 	print_loads_to_the_same, print_says_all_but_secrets, urls, numbers, syntax_of_libconfig,
 	includes, includes_that_are_wrong, files_that_are_wrong, relative_path_of_the_file,
 	port_of_the_command_line, port_zero, detached, accounts_of_root,
 	key_that_is_not_set_is_no_error, key_of_the_environment, sealed_is_read_only,
-	shipped_configuration, default_path, pid_file_of_broken_files)
+	shipped_configuration, default_path)

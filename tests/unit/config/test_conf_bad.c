@@ -16,6 +16,8 @@
 #define OPENAI(body) PROVIDER("http://127.0.0.1:9/v1", body)
 #define HTTPS(body) PROVIDER("https://127.0.0.1", body)
 #define URL(url) PROVIDER(url, "")
+#define CLIENTS(clients) STR("clients: {\n\t" clients "\n};\n" ECHO_)
+#define HEX60 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab"
 #define ROUTES(routes) STR("routes = (\n\t" routes "\n);\n" ECHO_)
 
 static const struct bad {
@@ -218,13 +220,44 @@ static const struct bad {
 		"4: providers.x.api_kye is unknown: did you mean api_key?" },
 	{ "unknown_name_with_swapped_letters", STR("limits: { haeders = 50; };\n" ECHO_),
 		"1: limits.haeders is unknown: did you mean headers?" },
-	{ "names_of_later",
-		STR("clients: { };\n"
-		    "reload = \"auto\";\n"
-		    "rate_limit: { };\n" ECHO_),
-		"1: clients is unknown: nearest is limits, of user, group, workers, pid_file, listen, log, access_log, limits, timeouts, stream, open, providers, routes\n"
-		"2: reload is unknown: nearest is log, of user, group, workers, pid_file, listen, log, access_log, limits, timeouts, stream, open, providers, routes\n"
-		"3: rate_limit is unknown: nearest is limits, of user, group, workers, pid_file, listen, log, access_log, limits, timeouts, stream, open, providers, routes" },
+	{ "clients_empty", STR("clients: { };\n" ECHO_),
+		"1: clients is empty, which would admit everyone: name a client (api-router -k NAME makes a key), or leave it out" },
+	{ "clients_text", STR("clients = \"a\";\n" ECHO_),
+		"1: clients must be a group { ... } or a list ( ... )" },
+	{ "client_key_in_so_many_words", CLIENTS("a: { key = \"sk-very-secret\"; };"),
+		"2: clients.a.key must be \"sha256:...\", the hash of a key as api-router -k a makes it, or \"env:NAME\" or \"file:/path\", where the key itself is" },
+	{ "client_without_key", CLIENTS("a: { };"),
+		"2: clients.a has no key: api-router -k a makes one" },
+	{ "client_key_too_short", CLIENTS("a: { key = \"sha256:00ff\"; };"),
+		"2: clients.a.key must have 64 hexadecimal digits behind sha256:" },
+	{ "client_key_no_hex", CLIENTS("a: { key = \"sha256:" HEX60 "12g4\"; };"),
+		"2: clients.a.key must have 64 hexadecimal digits behind sha256:" },
+	{ "client_key_in_a_missing_file", CLIENTS("a: { key = \"file:/nonexistent/key\"; };"),
+		"2: clients.a.key cannot be had: cannot read /nonexistent/key: No such file or directory" },
+	{ "clients_with_one_key",
+		CLIENTS("a: { key = \"sha256:" HEX60 "1234\"; };\n\tb: { key = \"sha256:" HEX60
+			"1234\"; };"),
+		"3: clients.b.key is the key of \"a\", too" },
+	{ "client_twice",
+		STR("clients = ( { name = \"a\"; key = \"sha256:" HEX60 "1234\"; },\n"
+		    "\t{ name = \"a\"; key = \"sha256:" HEX60 "1235\"; } );\n" ECHO_),
+		"2: clients[1] is \"a\" a second time" },
+	{ "client_without_name", STR("clients = ( { key = \"sha256:" HEX60 "1234\"; } );\n" ECHO_),
+		"1: clients[0] must be a name of 1 to 128 bytes" },
+	{ "client_with_two_names", CLIENTS("a: { name = \"b\"; key = \"sha256:" HEX60 "1234\"; };"),
+		"2: clients.a.name is said already" },
+	{ "client_models",
+		CLIENTS("a: { key = \"sha256:" HEX60 "1234\"; models = ( \"\" ); };\n"
+			"\tb: { key = \"sha256:" HEX60 "1235\"; models = ( ); };"),
+		"2: clients.a.models[0] is an empty pattern\n"
+		"3: clients.b.models is empty: leave it out for all models" },
+	{ "rate_limit",
+		STR("rate_limit: { requests_per_minute = 1000001; burst = -1; per_second = 1; };\n" ECHO_),
+		"1: rate_limit.requests_per_minute must be 0 to 1000000, not 1000001\n"
+		"1: rate_limit.burst must be 0 to 100000, not -1\n"
+		"1: rate_limit.per_second is unknown: nearest is burst, of requests_per_minute, burst" },
+	{ "reload", STR("reload = \"always\";\n" ECHO_),
+		"1: reload must be \"signal\" or \"auto\", not \"always\"" },
 	{ "listener_tls",
 		STR("listen = ( { port = 8443;\n"
 		    "\ttls: { }; } );\n" ECHO_),
@@ -323,7 +356,7 @@ static const struct bad {
 		    "\t{ address = \"127.0.0.1\"; },\n"
 		    "\t{ address = \"*\"; port = 8001; }\n"
 		    ");\n" ECHO_),
-		"3: listen[1] admits everyone who can reach \"*\": if that is meant, say open = true;" },
+		"3: listen[1] admits everyone who can reach \"*\": name clients (api-router -k NAME makes a key), or, if that is meant, say open = true;" },
 	{ "same_address_twice",
 		STR("listen = (\n"
 		    "\t{ port = 8000; },\n"
@@ -503,11 +536,34 @@ static const struct bad {
 		"4: providers.x.connections.idle must be 0 to 65536, not 70000" },
 	{ "timeouts_of_a_provider", OPENAI("timeouts: { connect = 0; };"),
 		"4: providers.x.timeouts.connect must be 0.1 to 3600 seconds, not 0" },
-	{ "later_names_of_a_provider",
-		OPENAI("unsupported = \"drop\"; max_tokens = 4096; endpoints = ( );"),
-		"4: providers.x.unsupported is unknown: nearest is base_url, of dialect, base_url, api_key, credential, headers, models, model_map, version, tls, connections, timeouts, echo\n"
-		"4: providers.x.max_tokens is unknown: nearest is models, of dialect, base_url, api_key, credential, headers, models, model_map, version, tls, connections, timeouts, echo\n"
-		"4: providers.x.endpoints is unknown: nearest is timeouts, of dialect, base_url, api_key, credential, headers, models, model_map, version, tls, connections, timeouts, echo" },
+	{ "later_names_of_a_provider", OPENAI("unsupported = \"drop\"; max_tokens = 4096;"),
+		"4: providers.x.unsupported is unknown: nearest is endpoints, of dialect, base_url, api_key, credential, headers, models, model_map, endpoints, rate_limit, version, tls, connections, timeouts, echo\n"
+		"4: providers.x.max_tokens is unknown: nearest is models, of dialect, base_url, api_key, credential, headers, models, model_map, endpoints, rate_limit, version, tls, connections, timeouts, echo" },
+	{ "endpoint_paths",
+		OPENAI("endpoints = ( { path = \"/v1/chat\"; }, { path = \"/v1/embeddings\"; },\n"
+		       "\t\t\t{ path = \"/v1/embeddings\"; }, { }, { path = \"/v1/messages\"; } );"),
+		"4: providers.x.endpoints[0].path must be one of the paths that go to providers, like \"/v1/chat/completions\", not \"/v1/chat\"\n"
+		"5: providers.x.endpoints[2].path is \"/v1/embeddings\" a second time\n"
+		"5: providers.x.endpoints[3] has no path\n"
+		"5: providers.x.endpoints[4] is about /v1/messages, which a provider of dialect openai does not have" },
+	{ "endpoint_upstream_paths",
+		OPENAI("endpoints = ( { path = \"/v1/embeddings\"; upstream_path = \"embed\"; },\n"
+		       "\t\t\t{ path = \"/v1/rerank\"; upstream_path = \"/a b\"; } );"),
+		"4: providers.x.endpoints[0].upstream_path must begin with /: it is put behind base_url\n"
+		"5: providers.x.endpoints[1].upstream_path holds a character that must be percent-encoded" },
+	{ "endpoint_values",
+		OPENAI("endpoints = ( { path = \"/v1/embeddings\"; method = \"HEAD\"; headers: { Host = \"x\"; };\n"
+		       "\t\t\tstream: { buffer_bytes = 1; }; limits: { }; } );"),
+		"4: providers.x.endpoints[0].method must be \"POST\", \"PUT\", \"PATCH\", \"GET\" or \"DELETE\", not \"HEAD\"\n"
+		"5: providers.x.endpoints[0].stream.buffer_bytes must be 1024 to 16777216 bytes, not 1\n"
+		"5: providers.x.endpoints[0].limits is unknown: nearest is path, of path, upstream_path, method, headers, rate_limit, stream\n"
+		"4: providers.x.endpoints[0].headers.Host sets Host, which is the router's own to set" },
+	{ "endpoint_of_echo",
+		STR("providers: { e: { dialect = \"echo\"; endpoints = (\n"
+		    "\t{ path = \"/v1/messages\"; upstream_path = \"/x\"; },\n"
+		    "\t{ path = \"/v1/rerank\"; } ); }; };\n"),
+		"2: providers.e.endpoints[0].upstream_path means nothing to a provider of dialect echo\n"
+		"3: providers.e.endpoints[1] is about /v1/rerank, which a provider of dialect echo does not have" },
 
 	/* routes */
 	{ "routes_group", STR("routes: { };\n" ECHO_),

@@ -163,7 +163,7 @@ START_TEST(test_credentials)
 			false },
 		{ DIALECT_OPENAI, CREDENTIAL_CLIENT_OR_PROVIDER, "k", "Authorization: \r\n",
 			"authorization: Bearer k\r\n", true, false },
-		{ DIALECT_OPENAI, CREDENTIAL_CLIENT_OR_PROVIDER, "", "", "", false, true },
+		{ DIALECT_OPENAI, CREDENTIAL_CLIENT_OR_PROVIDER, "", "", "", false, false },
 		{ DIALECT_OPENAI, CREDENTIAL_CLIENT_OR_PROVIDER, "", "api-key: m\r\n",
 			"api-key: m\r\n", false, false },
 	};

@@ -89,18 +89,18 @@ START_TEST(test_models)
 {
 	struct buf out = BUF_EMPTY;
 
-	ck_assert_int_eq(status_models(&out, &conf, false, 1777636800), 0);
+	ck_assert_int_eq(status_models(&out, &conf, NULL, false, 1777636800), 0);
 	assert_text(&out,
 		"{\"object\":\"list\",\"data\":[" OPENAI("gpt-4o", "openai") "," OPENAI("shared",
 			"openai") "," OPENAI("org/m\\\"x", "openai") "," OPENAI("claude-x",
 			"anthropic") "," OPENAI("fast", "anthropic") "]}");
-	ck_assert_int_eq(status_models(&out, &conf, true, 1777636800), 0);
+	ck_assert_int_eq(status_models(&out, &conf, NULL, true, 1777636800), 0);
 	assert_text(&out,
 		"{\"data\":[" ANTHROPIC("gpt-4o") "," ANTHROPIC("shared") "," ANTHROPIC("org/m\\\"x") "," ANTHROPIC(
 			"claude-x") "," ANTHROPIC("fast") "],\"has_more\":false,\"first_id\":\"gpt-4o\",\"last_id\":\"fast\"}");
-	ck_assert_int_eq(status_models(&out, &empty, false, 1), 0);
+	ck_assert_int_eq(status_models(&out, &empty, NULL, false, 1), 0);
 	assert_text(&out, "{\"object\":\"list\",\"data\":[]}");
-	ck_assert_int_eq(status_models(&out, &empty, true, 1), 0);
+	ck_assert_int_eq(status_models(&out, &empty, NULL, true, 1), 0);
 	assert_text(&out, "{\"data\":[],\"has_more\":false,\"first_id\":null,\"last_id\":null}");
 }
 END_TEST
@@ -109,16 +109,16 @@ START_TEST(test_model)
 {
 	struct buf out = BUF_EMPTY;
 
-	ck_assert_int_eq(status_model(&out, &conf, STR("shared"), false, 1777636800), 0);
+	ck_assert_int_eq(status_model(&out, &conf, NULL, STR("shared"), false, 1777636800), 0);
 	assert_text(&out, OPENAI("shared", "openai"));
-	ck_assert_int_eq(status_model(&out, &conf, STR("org/m\"x"), true, 1777636800), 0);
+	ck_assert_int_eq(status_model(&out, &conf, NULL, STR("org/m\"x"), true, 1777636800), 0);
 	assert_text(&out, ANTHROPIC("org/m\\\"x"));
-	ck_assert_int_eq(status_model(&out, &conf, STR("fast"), false, 1777636800), 0);
+	ck_assert_int_eq(status_model(&out, &conf, NULL, STR("fast"), false, 1777636800), 0);
 	assert_text(&out, OPENAI("fast", "anthropic"));
 	static const char *const absent[] = { "", "claude-*", "*", "claude-y", "gpt-4", "GPT-4O" };
 	for (size_t i = 0; i < COUNT(absent); i++) {
-		ck_assert_msg(status_model(&out, &conf, str_of(absent[i]), false, 1) == 1, "%s",
-			absent[i]);
+		ck_assert_msg(status_model(&out, &conf, NULL, str_of(absent[i]), false, 1) == 1,
+			"%s", absent[i]);
 		ck_assert_uint_eq(buf_len(&out), 0);
 	}
 }
@@ -132,7 +132,7 @@ START_TEST(test_no_memory)
 		for (n = 1; rc != 0; n++) {
 			struct buf out = BUF_EMPTY;
 			mem_fail_after(n);
-			rc = status_models(&out, &conf, anthropic, 1);
+			rc = status_models(&out, &conf, NULL, anthropic, 1);
 			mem_fail_after(0);
 			ck_assert(rc == 0 || rc == -1);
 			buf_free(&out);
@@ -140,7 +140,7 @@ START_TEST(test_no_memory)
 		ck_assert_uint_gt(n, 2);
 		struct buf out = BUF_EMPTY;
 		mem_fail_after(1);
-		ck_assert_int_eq(status_model(&out, &conf, STR("fast"), anthropic, 1), -1);
+		ck_assert_int_eq(status_model(&out, &conf, NULL, STR("fast"), anthropic, 1), -1);
 		mem_fail_after(0);
 	}
 	ck_assert_uint_eq(mem_used(), 0);

@@ -1,0 +1,198 @@
+/*
+ * admit: who may ask, and how often.
+ *
+ * Called by answer, when the head is known, for the key, and by attempt, when a provider is chosen,
+ * for the limits. A key is compared by its hash with those of all clients, each to
+ * its end, so that the time says nothing of them. Of limits two can apply: the client's own or the
+ * general one, and the endpoint's or the provider's. Both are looked at before both are charged;
+ * when another process has been faster in between, the first is given back.
+ *
+ * A refusal is a whole reply: 401, or 429 with the time after which another try is worth while.
+ */
+#include "proxy/admit.h"
+
+#include <inttypes.h>
+
+#include "net/clock.h"
+#include "proxy/request_private.h"
+
+/* Where a key may stand (OpenAI, Anthropic, Azure and Gemini clients). */
+static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-api-key"),
+	STR_INIT("api-key"), STR_INIT("x-goog-api-key") };
+
+/* The key in a field; empty when it is another field. */
+static struct str
+key_in(const struct field *f)
+{
+	struct str bearer = STR("bearer ");
+
+	for (size_t i = 0; i < sizeof key_fields / sizeof key_fields[0]; i++) {
+		if (!str_eq_nocase(f->name, key_fields[i]))
+			continue;
+		if (i > 0)
+			return f->value;
+		if (str_eq_nocase(str_head(f->value, bearer.len), bearer))
+			return str_trim(str_skip(f->value, bearer.len));
+	}
+	return STR("");
+}
+
+static const struct conf_client *
+client_of(const struct conf *c, struct str key)
+{
+	const struct conf_client *found = NULL;
+	uint8_t hash[SECRET_HASH];
+
+	secret_hash(key, hash);
+	for (size_t i = 0; i < c->n_clients; i++) {
+		if (secret_hash_eq(hash, c->clients[i].hash))
+			found = &c->clients[i];
+	}
+	return found;
+}
+
+static void
+refuse_key(struct request *r, bool shown)
+{
+	struct error e = { .kind = ERROR_AUTH };
+
+	e.message = shown
+		? STR("the client key is not one that the router knows")
+		: STR("a client key is required: send it as Authorization: Bearer KEY, x-api-key, api-key or x-goog-api-key");
+	request_fail(r, &e, STR("www-authenticate: Bearer\r\n"));
+}
+
+bool
+admit_client(struct request *r)
+{
+	const struct conf *c = r->proxy->conf;
+	bool shown = false;
+	size_t n = 0;
+
+	if (c->n_clients == 0)
+		return true;
+	for (size_t i = 0; i < r->head.n; i++) {
+		struct str key = key_in(&r->head.fields[i]);
+		const struct conf_client *client = key.len > 0 ? client_of(c, key) : NULL;
+
+		shown = shown || key.len > 0;
+		if (client && !r->key)
+			r->key = client;
+		if (!client)
+			r->head.fields[n++] = r->head.fields[i];
+	}
+	r->head.n = n;
+	if (!r->key)
+		refuse_key(r, shown);
+	return r->key != NULL;
+}
+
+/* A limit that applies. */
+struct charge {
+	const char *whose;
+	struct limit_key key;
+	struct limit_rate rate;
+	struct limit_state state;
+};
+
+static void
+add(struct charge *all, unsigned *n, const struct charge *c, struct conf_rate rate)
+{
+	if (rate.per_minute == 0)
+		return;
+	all[*n] = *c;
+	all[(*n)++].rate = (struct limit_rate){ rate.per_minute, rate.burst };
+}
+
+static unsigned
+charges_of(const struct request *r, const struct conf_provider *provider, struct charge all[2])
+{
+	const struct conf_endpoint *e = provider->by_endpoint[r->endpoint->id];
+	struct limit_key key = { .what = STR(""),
+		.who = r->key ? r->key->name : r->client_ip,
+		.path = r->endpoint->id };
+	struct charge general = { .whose = r->key ? "the client's" : "the general", .key = key };
+	struct charge special = { .whose = "the provider's", .key = key };
+	unsigned n = 0;
+
+	special.key.what = provider->name;
+	add(all, &n, &general, r->key ? r->key->rate : r->proxy->conf->rate);
+	add(all, &n, &special, e ? e->rate : provider->rate);
+	return n;
+}
+
+/* Seconds as OpenAI writes them in such fields: 12s, 1m30s, 2h0m5s. */
+static struct str
+duration(struct arena *a, uint64_t us)
+{
+	uint64_t s = (us + 999999) / 1000000;
+
+	if (s >= 3600)
+		return arena_printf(a, "%" PRIu64 "h%" PRIu64 "m%" PRIu64 "s", s / 3600,
+			s / 60 % 60, s % 60);
+	if (s >= 60)
+		return arena_printf(a, "%" PRIu64 "m%" PRIu64 "s", s / 60, s % 60);
+	return arena_printf(a, "%" PRIu64 "s", s);
+}
+
+static void
+refuse_rate(struct request *r, const struct charge *c)
+{
+	struct error e = { .kind = ERROR_RATE };
+	uint64_t seconds = (c->state.wait_us + 999999) / 1000000;
+	struct str fields;
+
+	e.message = arena_printf(&r->arena,
+		"%s limit of %" PRIu32
+		" requests a minute on %.*s is reached: try again in %" PRIu64 " s",
+		c->whose, c->rate.per_minute, STR_ARG(r->endpoint->path), seconds);
+	fields = arena_printf(&r->arena,
+		"retry-after: %" PRIu64 "\r\nretry-after-ms: %" PRIu64
+		"\r\nx-ratelimit-limit-requests: %" PRIu32
+		"\r\nx-ratelimit-remaining-requests: %" PRIu32
+		"\r\nx-ratelimit-reset-requests: %.*s\r\n",
+		seconds, (c->state.wait_us + 999) / 1000, c->rate.per_minute, c->state.remaining,
+		STR_ARG(duration(&r->arena, c->state.full_us)));
+	if (e.message.p && fields.p)
+		request_fail(r, &e, fields);
+	else
+		request_fail_memory(r);
+}
+
+/* Take from all, or from none. The one that refused, or NULL. */
+static const struct charge *
+charge(struct limit_table *t, struct charge *all, unsigned n)
+{
+	uint64_t now = clock_now_us();
+	const struct charge *refused = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!limit_look(t, &all[i].key, &all[i].rate, now, &all[i].state) &&
+			(!refused || all[i].state.wait_us > refused->state.wait_us))
+			refused = &all[i];
+	}
+	for (unsigned i = 0; i < n && !refused; i++) {
+		if (!limit_take(t, &all[i].key, &all[i].rate, now, &all[i].state)) {
+			refused = &all[i];
+			while (i-- > 0)
+				limit_return(t, &all[i].key, &all[i].rate, now);
+			break;
+		}
+	}
+	return refused;
+}
+
+bool
+admit_rate(struct request *r, const struct conf_provider *provider)
+{
+	struct charge all[2];
+	unsigned n = r->charged ? 0 : charges_of(r, provider, all);
+	const struct charge *refused = n > 0 ? charge(r->proxy->limits, all, n) : NULL;
+
+	if (refused) {
+		refuse_rate(r, refused);
+		return false;
+	}
+	r->charged = true;
+	return true;
+}
