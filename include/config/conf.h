@@ -34,6 +34,7 @@ struct conf_header {
 };
 struct conf_map {
 	struct str from, to;
+	uint16_t label; /* of `to` */
 };
 
 /* Of an attempt; milliseconds, 0 is none. */
@@ -72,6 +73,7 @@ struct conf_endpoint {
 struct conf_client {
 	struct str name;
 	unsigned index; /* in conf.clients */
+	uint16_t label;
 	struct str key; /* as -T shows it: the hash, or where the key comes from */
 	uint8_t hash[SECRET_HASH];
 	struct str *models;    /* globs */
@@ -84,6 +86,7 @@ enum reload { RELOAD_SIGNAL, RELOAD_AUTO };
 struct conf_provider {
 	struct str name;
 	unsigned index; /* in conf.providers */
+	uint16_t label; /* its number in the metrics, as all labels: given by count_name */
 	enum dialect_id dialect;
 	/* base_url, taken apart */
 	struct str base_url;
@@ -104,6 +107,7 @@ struct conf_provider {
 	struct conf_header *headers;
 	size_t n_headers;
 	struct str *models;
+	uint16_t *model_labels;
 	size_t n_models;
 	struct conf_map *maps;
 	size_t n_maps;
@@ -127,6 +131,7 @@ struct conf_target {
 	const struct conf_provider *provider;
 	struct str model; /* upstream name; empty: the client's through model_map */
 	uint32_t weight;  /* 1..1000, default 1 */
+	uint16_t label;   /* of `model` */
 };
 
 struct conf_route {
@@ -136,6 +141,7 @@ struct conf_route {
 	struct conf_target *targets;
 	size_t n_targets;
 	uint32_t weights; /* their sum */
+	uint16_t label;   /* of `model` */
 	unsigned line;
 };
 

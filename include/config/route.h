@@ -11,6 +11,7 @@ struct route_match {
 	const struct conf_target *targets;
 	size_t n_targets;
 	uint32_t weights;
+	uint16_t label;         /* of the route's pattern of models; 0 for "provider/model" */
 	struct conf_target one; /* storage for "provider/model" */
 };
 

@@ -7,7 +7,13 @@
 
 #include "process/generation.h"
 #include "process/pidfile.h"
-#include "shared/scoreboard.h"
+#include "report/count.h"
+#include "shared/limit.h"
+#include "shared/trouble.h"
+
+/* Ticks without a heartbeat until a worker is aborted, and killed. */
+#define STILL_ABORT 10
+#define STILL_KILL 12
 
 enum child_kind { CHILD_WORKER, CHILD_RESOLVER };
 
@@ -31,6 +37,12 @@ struct child {
 struct family {
 	struct loop *loop;
 	struct scoreboard *board;
+	struct series_board *series;
+	struct series_writer counts; /* the master's own, in its row */
+	struct row *row;
+	const struct sink *counted_log; /* whose lost lines are in that row, and how many */
+	uint64_t counted_lost;
+	struct trouble_table *troubles;
 	struct limit_table *limits; /* made for the first configuration; its size stays */
 	struct sockets sockets;
 	struct generation *generations;

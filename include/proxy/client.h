@@ -35,6 +35,7 @@ struct client {
 	uint64_t body_began_ms, body_bytes;
 	uint8_t state;
 	uint8_t framing; /* enum framing, of the reply */
+	uint8_t why;     /* enum close_reason, of the end that has begun */
 	bool http11;     /* version of the request; replies are framed for it */
 	bool keep_alive, body_wanted, admin, expects, head_only;
 	bool replied;      /* the head of a reply was given */

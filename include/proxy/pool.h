@@ -7,6 +7,7 @@
 
 #include "net/wire.h"
 #include "proxy/proxy.h"
+#include "report/count.h"
 
 /* A connection to a provider. Owned by the attempt that uses it, or by the pool while idle. */
 struct link {
@@ -41,7 +42,7 @@ bool pool_make_room(struct pool *pool);
  * worker drains. */
 void pool_give(struct link *link);
 /* Close a connection; its memory goes at the end of the turn. */
-void pool_drop(struct link *link);
+void pool_drop(struct link *link, enum close_reason why);
 /* Close the connection that has been idle longest over all pools, for its descriptor. False: none
  * is idle. */
 bool pool_spare(struct proxy *p);

@@ -11,6 +11,8 @@
 #include "net/loop.h"
 #include "shared/address.h"
 #include "shared/limit.h"
+#include "shared/series.h"
+#include "shared/trouble.h"
 #include "shared/scoreboard.h"
 
 /* Most that is read from a descriptor in one turn. */
@@ -24,6 +26,8 @@ struct proxy {
 	struct scoreboard *board;
 	struct row *row;
 	struct limit_table *limits;
+	struct series_writer counts; /* in this worker's row */
+	struct trouble_table *troubles;
 	uint32_t generation;
 	const struct address_table *addresses;
 	struct sink *access;

@@ -53,6 +53,7 @@ struct request {
 	struct head_framing framing;
 	struct str path; /* decoded, normal */
 	struct str id;
+	unsigned path_number;            /* of the metrics */
 	const struct endpoint *endpoint; /* NULL: the router's own path, or none */
 	enum dialect_id dialect;
 	const struct conf_client *key; /* who asks; NULL: the configuration names no clients */
@@ -79,6 +80,7 @@ struct request {
 	struct route_match match;
 	const struct conf_provider *provider;
 	struct str target_model;
+	unsigned model_label; /* of the metrics, where the provider does not name the model */
 	unsigned attempts;
 	bool is_echo;
 	union {
@@ -97,6 +99,7 @@ struct request {
 	/* the account */
 	uint64_t began_us, ready_us /* its route can be looked for */, attempt_us, upstream_us,
 		first_byte_us, began_wall_ms;
+	uint64_t overhead_us; /* neither the provider nor the client was waited for */
 	uint64_t bytes_out;
 	unsigned status, upstream_status;
 	struct usage usage;

@@ -10,6 +10,8 @@
 #include "net/loop.h"
 #include "shared/address.h"
 #include "shared/limit.h"
+#include "shared/series.h"
+#include "shared/trouble.h"
 #include "shared/scoreboard.h"
 
 /* A listening socket, inherited from the master. */
@@ -25,6 +27,8 @@ struct service_start {
 	size_t n_sockets;
 	struct scoreboard *board;
 	struct limit_table *limits;
+	struct series_board *series;
+	struct trouble_table *troubles;
 	struct row *row; /* this worker's own */
 	uint32_t generation;
 	const struct address_table *addresses; /* entry i: host of the provider with index i; unused

@@ -7,13 +7,7 @@
 
 #include "http/body.h"
 #include "proxy/pool.h"
-
-enum upstream_end {
-	UPSTREAM_OK,
-#define UPSTREAM_END(name, ...) UPSTREAM_##name,
-#include "proxy/upstream_end.def"
-#undef UPSTREAM_END
-};
+#include "report/count.h"
 
 /* Its error kind, its word for the log, its sentence. */
 enum error_kind upstream_end_kind(enum upstream_end end);

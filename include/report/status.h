@@ -5,10 +5,12 @@
 #define REPORT_STATUS_H
 
 #include "config/route.h"
+#include "shared/limit.h"
 #include "shared/scoreboard.h"
 
-/* /health; `admin`: with details (workers). *status is 200, or 503 when draining. 0 or -1. */
-int status_health(struct buf *out, struct scoreboard *b, bool admin, unsigned *status);
+/* /health; `limits`: with details, or NULL. *status is 200, or 503 when draining. 0 or -1. */
+int status_health(struct buf *out, struct scoreboard *b, struct limit_table *limits,
+	uint64_t now_us, unsigned *status);
 /* /v1/models in OpenAI's or Anthropic's shape. created is 0 in neither: the start time of the
  * daemon in seconds. Only what the client may use is listed; `key` NULL: all. */
 int status_models(struct buf *out, const struct conf *c, const struct conf_client *key,

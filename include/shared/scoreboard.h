@@ -11,7 +11,7 @@
 
 #define SCOREBOARD_ROWS 1024
 
-enum row_state { ROW_FREE, ROW_STARTING, ROW_READY, ROW_DRAINING, ROW_DEAD };
+enum row_state { ROW_FREE, ROW_STARTING, ROW_READY, ROW_DRAINING, ROW_DEAD, ROW_MASTER };
 
 struct row {
 	_Atomic uint32_t state;
@@ -24,10 +24,7 @@ struct row {
 	_Atomic uint32_t upstreams;      /* upstream connections open */
 	_Atomic uint32_t upstreams_idle; /* of them: in the pool */
 	_Atomic uint32_t memory_kib;     /* mem_used */
-	/* counters: kept when the row is used again */
-	_Atomic uint64_t requests;
-	_Atomic uint64_t connects;
-	_Atomic uint64_t reuses;
+	/* kept when the row is used again, as are its counters in shared/series */
 	_Atomic uint64_t lines_lost;
 } __attribute__((aligned(64)));
 
@@ -52,6 +49,12 @@ unsigned scoreboard_high(const struct scoreboard *b);
 unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t *clients_16ths);
 /* Workers ready, of any generation. */
 unsigned scoreboard_ready(struct scoreboard *b);
+/* The row that the master counts in; it is not a worker's and is never released. */
+struct row *scoreboard_claim_master(struct scoreboard *b);
+unsigned scoreboard_index(const struct scoreboard *b, const struct row *r);
+/* Service-wide: the generation in service; set by the master. */
+void scoreboard_set_generation(struct scoreboard *b, uint32_t generation);
+uint32_t scoreboard_generation(const struct scoreboard *b);
 /* Service-wide: is the service going away (QUIT)? Set by the master; /health answers 503 then. */
 void scoreboard_set_draining(struct scoreboard *b, bool draining);
 bool scoreboard_draining(const struct scoreboard *b);

@@ -132,7 +132,8 @@ conf_read_models(struct conf_loader *l, config_setting_t *s, void *base)
 	if (!conf_is_list(l, s))
 		return;
 	p->models = arena_zero(&l->conf->arena, conf_length(s) * sizeof *p->models);
-	for (unsigned i = 0; p->models && i < conf_length(s); i++) {
+	p->model_labels = arena_zero(&l->conf->arena, conf_length(s) * sizeof *p->model_labels);
+	for (unsigned i = 0; p->models && p->model_labels && i < conf_length(s); i++) {
 		config_setting_t *e = config_setting_get_elem(s, i);
 		struct str model;
 

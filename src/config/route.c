@@ -38,6 +38,7 @@ route_spelled(const struct conf *c, struct str model, struct route_match *m)
 			.weight = 1 };
 		m->targets = &m->one;
 		m->n_targets = m->weights = 1;
+		m->label = 0;
 		return true;
 	}
 	return false;
@@ -54,6 +55,7 @@ route_find(const struct conf *c, struct str path, struct str model, struct route
 		m->targets = r->targets;
 		m->n_targets = r->n_targets;
 		m->weights = r->weights;
+		m->label = r->label;
 		return true;
 	}
 	return model.p && route_spelled(c, model, m);

@@ -31,8 +31,6 @@
 #include "process/worker.h"
 
 #define READY_MS 30000
-#define STILL_ABORT 10
-#define STILL_KILL 12
 
 void
 child_name(enum child_kind kind, unsigned number, char out[CHILD_NAME])
@@ -102,6 +100,8 @@ child_run(struct family *f, const struct child *self, int channel)
 		.service.n_sockets = g->claim.n,
 		.service.board = f->board,
 		.service.limits = f->limits,
+		.service.series = f->series,
+		.service.troubles = f->troubles,
 		.service.row = self->row,
 		.service.generation = g->number,
 		.service.addresses = g->addresses,

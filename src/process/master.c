@@ -305,11 +305,27 @@ progress(struct loop_later *l)
 	reload_collect(&m->family);
 }
 
+/* Of its own log; each generation has one. */
+static void
+count_lost(struct family *f)
+{
+	const struct sink *log = f->current != NULL ? &f->current->log : NULL;
+	if (log != f->counted_log) {
+		f->counted_log = log;
+		f->counted_lost = 0;
+	}
+	if (log == NULL)
+		return;
+	ROW_ADD(f->row->lines_lost, log->lost - f->counted_lost);
+	f->counted_lost = log->lost;
+}
+
 static void
 on_tick(struct loop_timer *t)
 {
 	struct master *m = (struct master *)(void *)((char *)t - offsetof(struct master, tick));
 	children_watch(&m->family);
+	count_lost(&m->family);
 	loop_timer_set(m->family.loop, t, TICK_MS);
 }
 
@@ -353,15 +369,16 @@ master_start(struct master *m, conf_report *report)
 		conf_free(c);
 		return status;
 	}
+	f->limits = limit_new(c->limits.rate_buckets);
+	if (f->limits == NULL) {
+		log_error("no shared memory for rate limits: %s", strerror(errno));
+		conf_free(c);
+		return EXIT_FAILURE;
+	}
+	count_name(f->series, c);
 	struct generation *g = generation_new(c, &account, &f->sockets, NULL, report, NULL);
 	if (g == NULL)
 		return EXIT_FAILURE;
-	f->limits = limit_new(g->conf->limits.rate_buckets);
-	if (f->limits == NULL) {
-		log_error("no shared memory for rate limits: %s", strerror(errno));
-		generation_free(g, &f->sockets);
-		return EXIT_FAILURE;
-	}
 	if (f->options.detach)
 		daemon_quiet();
 	log_open(&g->log, g->conf->log.level, g->conf->log.format);
@@ -381,10 +398,14 @@ master_open(struct master *m)
 	f->loop = loop_new(64);
 	f->started_s = clock_wall_ms() / 1000;
 	f->board = scoreboard_new();
-	if (f->board == NULL) {
-		log_error("no shared memory for the scoreboard: %s", strerror(errno));
+	f->series = series_new();
+	f->troubles = trouble_new(SERIES_LABELS);
+	if (f->board == NULL || f->series == NULL || f->troubles == NULL) {
+		log_error("no shared memory: %s", strerror(errno));
 		return -1;
 	}
+	f->row = scoreboard_claim_master(f->board);
+	series_open(&f->counts, f->series, scoreboard_index(f->board, f->row));
 	if (signals_open(f->loop, actions, m) != 0) {
 		log_error("cannot catch signals: %s", strerror(errno));
 		return -1;
@@ -409,6 +430,9 @@ master_close(struct master *m)
 		generation_free(g, &f->sockets);
 	}
 	limit_free(f->limits);
+	trouble_free(f->troubles);
+	series_close(&f->counts);
+	series_free(f->series);
 	scoreboard_free(f->board);
 	signals_reset();
 	loop_free(f->loop);

@@ -63,6 +63,19 @@ obituary(const struct child *c, int status, uint64_t age_ms)
 }
 
 static void
+count_exit(struct family *f, const struct child *c, int status)
+{
+	struct count_key k = { .metric = METRIC_WORKER_EXITS, .detail = EXIT_FAILED };
+	if (WIFSIGNALED(status))
+		k.detail = c->still >= STILL_ABORT ? EXIT_WATCHDOG : EXIT_SIGNAL;
+	else if (WEXITSTATUS(status) == 0)
+		k.detail = EXIT_OK;
+	else if (WEXITSTATUS(status) == EX_CONFIG)
+		k.detail = EXIT_CONFIG;
+	count_add(&f->counts, &k, 1);
+}
+
+static void
 on_respawn(struct loop_timer *t)
 {
 	struct slot *s = (struct slot *)(void *)((char *)t - offsetof(struct slot, respawn));
@@ -119,6 +132,8 @@ bury(struct family *f, struct child *c, int status)
 		scoreboard_release(c->row);
 	c->generation->children--;
 	obituary(c, status, age_ms);
+	if (c->kind == CHILD_WORKER)
+		count_exit(f, c, status);
 	inherit(f, c, status, age_ms);
 	mem_put(c, sizeof *c);
 }

@@ -77,6 +77,13 @@ reload_start(struct family *f, struct generation *g)
 	children_start(f, g);
 }
 
+static void
+count_result(struct family *f, enum reload_result result)
+{
+	const struct count_key k = { .metric = METRIC_RELOADS, .detail = result };
+	count_add(&f->counts, &k, 1);
+}
+
 void
 reload_begin(struct family *f)
 {
@@ -85,12 +92,15 @@ reload_begin(struct family *f)
 	struct conf *c = generation_conf(&f->options, &account, reload_report, NULL);
 	struct generation *g = NULL;
 	if (c != NULL)
+		count_name(f->series, c);
+	if (c != NULL)
 		g = generation_new(c, &account, &f->sockets, f->current, reload_report, NULL);
 	if (g != NULL && claim_pidfile(f, g->conf) != 0) {
 		generation_free(g, &f->sockets);
 		g = NULL;
 	}
 	if (g == NULL) {
+		count_result(f, RESULT_FAILED);
 		log_error("reload failed: generation %u stays in service", f->current->number);
 		return;
 	}
@@ -102,6 +112,7 @@ void
 reload_serve(struct family *f, struct generation *g)
 {
 	g->state = GENERATION_SERVING;
+	scoreboard_set_generation(f->board, g->number);
 	f->current = g;
 	log_open(&g->log, g->conf->log.level, g->conf->log.format);
 	for (unsigned i = 0; i < g->wanted; i++)
@@ -142,6 +153,7 @@ commit(struct family *f)
 	f->coming = NULL;
 	commit_pidfile(f, old->conf, new->conf);
 	sockets_log(&new->claim);
+	count_result(f, RESULT_OK);
 	reload_serve(f, new);
 	reload_retire(f, old);
 }
@@ -150,6 +162,7 @@ static void
 roll_back(struct family *f)
 {
 	struct generation *g = f->coming;
+	count_result(f, RESULT_FAILED);
 	log_error("reload failed: %s; generation %u stays in service", g->reason,
 		f->current->number);
 	f->coming = NULL;

@@ -14,6 +14,7 @@
 #include <inttypes.h>
 
 #include "net/clock.h"
+#include "proxy/account.h"
 #include "proxy/request_private.h"
 
 /* Where a key may stand (OpenAI, Anthropic, Azure and Gemini clients). */
@@ -190,6 +191,7 @@ admit_rate(struct request *r, const struct conf_provider *provider)
 	const struct charge *refused = n > 0 ? charge(r->proxy->limits, all, n) : NULL;
 
 	if (refused) {
+		account_limited(r);
 		refuse_rate(r, refused);
 		return false;
 	}

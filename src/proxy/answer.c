@@ -11,11 +11,13 @@
 #include "proxy/answer.h"
 
 #include "base/version.h"
+#include "net/clock.h"
 #include "proxy/admit.h"
+#include "report/metrics.h"
 #include "report/status.h"
 
 static void
-answer_buf(struct request *r, unsigned status, struct buf *body, int result)
+answer_buf(struct request *r, unsigned status, struct str type, struct buf *body, int result)
 {
 	if (result < 0 || body->failed) {
 		struct error e = { .kind = ERROR_OVERLOADED,
@@ -23,7 +25,7 @@ answer_buf(struct request *r, unsigned status, struct buf *body, int result)
 
 		request_fail(r, &e, STR("retry-after: 1\r\n"));
 	} else {
-		request_answer(r, status, STR("application/json"), buf_str(body), STR(""));
+		request_answer(r, status, type, buf_str(body), STR(""));
 	}
 	buf_free(body);
 }
@@ -39,9 +41,10 @@ answer_health(struct request *r)
 {
 	struct buf body = BUF_EMPTY;
 	unsigned status;
-	int result = status_health(&body, r->proxy->board, r->admin, &status);
+	int result = status_health(&body, r->proxy->board, r->admin ? r->proxy->limits : NULL,
+		clock_now_us(), &status);
 
-	answer_buf(r, status, &body, result);
+	answer_buf(r, status, STR("application/json"), &body, result);
 }
 
 static bool
@@ -61,7 +64,7 @@ answer_models(struct request *r)
 	result = status_models(&body, r->proxy->conf, r->key, wants_anthropic(r),
 		r->proxy->started_s);
 
-	answer_buf(r, 200, &body, result);
+	answer_buf(r, 200, STR("application/json"), &body, result);
 }
 
 /* An id with its slashes written out: "%2F" stays as it is in a path. p NULL without memory. */
@@ -103,32 +106,40 @@ answer_model(struct request *r)
 		buf_free(&body);
 		return;
 	}
-	answer_buf(r, 200, &body, result);
+	answer_buf(r, 200, STR("application/json"), &body, result);
+}
+
+static void
+answer_metrics(struct request *r)
+{
+	struct proxy *p = r->proxy;
+	struct metrics_source from = { .board = p->board,
+		.series = p->counts.board,
+		.limits = p->limits,
+		.started_s = p->started_s,
+		.now_us = clock_now_us() };
+	struct buf body = BUF_EMPTY;
+	int result = metrics_text(&body, &from);
+
+	answer_buf(r, 200, STR(METRICS_TYPE), &body, result);
 }
 
 static const struct own_path {
-	struct str path;
 	void (*answer)(struct request *r);
-	bool prefix;
 	bool keyed; /* for clients that are admitted only */
 } own_paths[] = {
-	{ STR_INIT("/"), answer_root, false, false },
-	{ STR_INIT("/health"), answer_health, false, false },
-	{ STR_INIT("/v1/models"), answer_models, false, true },
-	{ STR_INIT("/v1/models/"), answer_model, true, true },
+#define OWN_PATH(id, text, longer, keyed) { answer_##id, keyed },
+#include "report/own_path.def"
+#undef OWN_PATH
 };
 
+/* NULL: there is no such path, or not on this listener. */
 static const struct own_path *
-own_find(struct str path)
+own_find(const struct request *r)
 {
-	for (size_t i = 0; i < sizeof own_paths / sizeof own_paths[0]; i++) {
-		const struct own_path *own = &own_paths[i];
-
-		if (own->prefix ? str_starts(path, own->path) && path.len > own->path.len
-				: str_eq(path, own->path))
-			return own;
-	}
-	return NULL;
+	if (r->path_number < PATH_OWN || (r->path_number == PATH_metrics && !r->admin))
+		return NULL;
+	return &own_paths[r->path_number - PATH_OWN];
 }
 
 static void
@@ -167,8 +178,8 @@ refuse_path(struct request *r)
 			buf_add(&known, STR(", "));
 		}
 		e.message = arena_printf(&r->arena,
-			"unknown path %.*s; known: %.*s/v1/models, /health, /", STR_ARG(shown),
-			STR_ARG(buf_str(&known)));
+			"unknown path %.*s; known: %.*s/v1/models, /health, %s/", STR_ARG(shown),
+			STR_ARG(buf_str(&known)), r->admin ? "/metrics, " : "");
 		buf_free(&known);
 	}
 	request_fail(r, &e, STR(""));
@@ -177,7 +188,7 @@ refuse_path(struct request *r)
 bool
 answer_own(struct request *r)
 {
-	const struct own_path *own = own_find(r->path);
+	const struct own_path *own = own_find(r);
 	struct str method = r->head.method;
 	struct str allow = own ? STR("GET, HEAD, OPTIONS") : STR("POST, OPTIONS");
 

@@ -18,6 +18,7 @@
 #include "json/edit.h"
 #include "json/write.h"
 #include "net/clock.h"
+#include "proxy/account.h"
 #include "proxy/admit.h"
 #include "proxy/forward.h"
 #include "proxy/request_private.h"
@@ -62,6 +63,7 @@ compose_reply(struct request *r, const struct head *h)
 		.upstream_us = (int64_t)r->upstream_us };
 
 	f.stream = h->status == 200 && (r->stream || r->live);
+	r->overhead_us += clock_now_us() - clock_us();
 	clock_refresh(); /* what this turn has cost so far counts too */
 	f.router_us = (int64_t)(clock_us() - r->ready_us) - f.upstream_us;
 	buf_consume(text, buf_len(text));
@@ -147,8 +149,10 @@ heartbeat_on_due(struct loop_timer *t)
 		commit_body(r);
 		if (!r->relay.begun)
 			let_through(r, relay_begin(&r->relay));
-		if (relay_between(&r->relay))
+		if (relay_between(&r->relay) && beat.len > 0) {
 			let_through(r, beat);
+			account_heartbeat(r);
+		}
 		r->ops->flush(r->client);
 		relay_settle(&r->relay);
 	}
@@ -264,6 +268,7 @@ on_turn(void *owner)
 	struct request *r = owner;
 
 	r->ops->flush(r->client);
+	r->overhead_us += clock_now_us() - clock_us();
 	if (r->state != REQUEST_FORWARD)
 		return; /* the client was found gone */
 	if (!r->paused && r->ops->backlog(r->client) > stream_of(r)->buffer_bytes)
@@ -300,6 +305,12 @@ finish(struct request *r)
 	let_through(r, buf_str(&rest));
 	if (r->relay.mode == RELAY_EVENTS && r->relay.watch.error)
 		r->end = END_UPSTREAM_ERROR; /* the provider's own error event was the end */
+	if (r->upstream_status >= 500)
+		account_failure(r, UPSTREAM_STATUS);
+	else if (r->end == END_UPSTREAM_ERROR)
+		account_failure(r, UPSTREAM_ERROR);
+	else
+		account_success(r);
 	request_end(r, true);
 	buf_free(&rest);
 }
@@ -419,6 +430,7 @@ start(struct request *r)
 	r->attempts++;
 	clock_refresh();
 	r->attempt_us = clock_us();
+	r->overhead_us += r->attempt_us - r->ready_us;
 	r->state = REQUEST_FORWARD;
 	if (r->provider->dialect == DIALECT_ECHO) {
 		start_echo(r);
@@ -467,6 +479,7 @@ attempt_next(struct request *r)
 		return false;
 	r->provider = target->provider;
 	r->target_model = route_model(target, r->model);
+	r->model_label = target->model.len > 0 ? target->label : r->match.label;
 	if (endpoint_upstream(r->endpoint, r->provider->dialect).len == 0) {
 		refuse_endpoint(r);
 		return true;
@@ -476,6 +489,7 @@ attempt_next(struct request *r)
 	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
 	if (missing) {
 		r->attempts++;
+		account_failure(r, UPSTREAM_NO_CREDENTIAL);
 		report_failure(r, UPSTREAM_NO_CREDENTIAL, r->provider->api_key_name, false);
 		return true;
 	}
@@ -486,6 +500,7 @@ attempt_next(struct request *r)
 static void
 attempt_failed(struct request *r, enum upstream_end why, struct str detail, bool begun)
 {
+	account_failure(r, why);
 	if (r->relaying && !r->committed) {
 		request_unrelay(r);
 		loop_timer_clear(r->proxy->loop, &r->heartbeat);

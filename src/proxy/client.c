@@ -140,12 +140,25 @@ drop_request(struct client *c, enum access_end why)
 }
 
 static void
-client_close(struct client *c, enum access_end why)
+count_close_of(struct client *c, enum close_reason why)
+{
+	struct count_key k = { .metric = METRIC_CLOSES };
+
+	if (c->why != CLOSE_DONE || c->state == CLIENT_LINGER) /* it was decided earlier */
+		why = c->why;
+	k.detail = count_close(SIDE_CLIENT, why);
+	count_add(&c->proxy->counts, &k, 1);
+	log_debug("the connection of %s is closed: %.*s", c->ip, STR_ARG(close_word(why)));
+}
+
+static void
+client_close(struct client *c, enum access_end end, enum close_reason why)
 {
 	struct clients *all = c->clients;
 
+	count_close_of(c, why);
 	client_forget(c);
-	drop_request(c, why);
+	drop_request(c, end);
 	list_remove(c);
 	loop_timer_clear(c->proxy->loop, &c->timer);
 	wire_close(&c->wire);
@@ -158,8 +171,10 @@ client_close(struct client *c, enum access_end why)
 }
 
 static void
-client_linger(struct client *c)
+client_linger(struct client *c, enum close_reason why)
 {
+	if (c->why == CLOSE_DONE)
+		c->why = (uint8_t)why;
 	wire_shut(&c->wire);
 	set_state(c, CLIENT_LINGER);
 	client_update(c);
@@ -231,14 +246,15 @@ client_refuse_seen(struct client *c, struct str seen, unsigned status, const cha
 	struct request_start start = request_start_of(c, seen);
 
 	c->keep_alive = false;
+	c->why = status == 408 ? CLOSE_TIMEOUT : status == 503 ? CLOSE_MEMORY : CLOSE_REFUSED;
 	if (!c->request) {
 		c->request = request_new_broken(c->proxy, &start);
 		if (!c->request) {
 			refuse_bare(c);
 			if (c->broken || buf_len(&c->out) > 0)
-				client_close(c, END_REFUSED);
+				client_close(c, END_REFUSED, CLOSE_MEMORY);
 			else
-				client_linger(c);
+				client_linger(c, CLOSE_MEMORY);
 			return;
 		}
 		ROW_ADD(c->proxy->row->clients_active, 1);
@@ -418,7 +434,7 @@ client_read(struct client *c)
 	if (n == WIRE_WAIT)
 		return;
 	if (n < 0)
-		client_close(c, END_CLIENT_GONE);
+		client_close(c, END_CLIENT_GONE, CLOSE_PEER);
 	else if (c->state == CLIENT_BODY)
 		client_read_body(c, in);
 	else if (c->state != CLIENT_LINGER)
@@ -445,7 +461,7 @@ client_on_ready(struct wire *w, unsigned ready)
 	if (reads && (ready & (READY_READ | READY_HANGUP)))
 		client_read(c);
 	else if (ready & READY_HANGUP)
-		client_close(c, END_CLIENT_GONE);
+		client_close(c, END_CLIENT_GONE, CLOSE_PEER);
 }
 
 /* The reply has left: the next request, or the end. */
@@ -461,9 +477,12 @@ client_done(struct client *c)
 	if (cut) {
 		wire_reset(
 			&c->wire); /* nothing but a reset tells a cut reply from a whole one here */
-		client_close(c, END_CLIENT_GONE);
+		client_close(c, END_CLIENT_GONE, CLOSE_CUT);
 	} else if (!more) {
-		client_linger(c);
+		client_linger(c,
+			!c->whole                    ? CLOSE_CUT
+				: c->proxy->draining ? CLOSE_DRAIN
+						     : CLOSE_DONE);
 	} else {
 		client_idle(c);
 		if (buf_len(&c->in) > 0)
@@ -480,7 +499,7 @@ client_next(struct loop_later *later)
 	if (!wire_is_open(&c->wire))
 		return;
 	if (c->broken)
-		client_close(c, END_CLIENT_GONE);
+		client_close(c, END_CLIENT_GONE, CLOSE_PEER);
 	else if (c->ended && c->request && buf_len(&c->out) == 0)
 		client_done(c);
 }
@@ -491,9 +510,9 @@ client_on_due(struct loop_timer *t)
 	struct client *c = (struct client *)((char *)t - offsetof(struct client, timer));
 
 	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER)
-		client_close(c, END_TIMEOUT);
+		client_close(c, END_TIMEOUT, CLOSE_TIMEOUT);
 	else if (c->state == CLIENT_IDLE || (c->state == CLIENT_HEAD && buf_len(&c->in) == 0))
-		client_linger(c);
+		client_linger(c, c->proxy->draining ? CLOSE_DRAIN : CLOSE_IDLE);
 	else if (c->state == CLIENT_HEAD)
 		client_refuse(c, 408, "the head of the request did not come within timeouts.head");
 	else if (c->state == CLIENT_BODY && !c->replied)
@@ -613,7 +632,7 @@ make_room(struct clients *all)
 
 	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
 		while (all->n >= all->limit && all->oldest[order[i]])
-			client_close(all->oldest[order[i]], END_REFUSED);
+			client_close(all->oldest[order[i]], END_REFUSED, CLOSE_EVICTED);
 	return all->n < all->limit;
 }
 
@@ -641,8 +660,10 @@ client_accept(struct clients *all, int fd, const union sock_address *peer, bool 
 	c->state = CLIENT_HEAD;
 	list_add(c);
 	client_head(c);
-	if (!room)
+	if (!room) {
 		client_refuse(c, 503, "the router has no connections left (limits.connections)");
+		c->why = CLOSE_EVICTED;
+	}
 }
 
 void
@@ -670,7 +691,7 @@ stop_one(struct client *c)
 	if (c->request && !c->ended)
 		request_stop(c->request);
 	else if (!c->request)
-		client_close(c, END_REFUSED);
+		client_close(c, END_REFUSED, CLOSE_DRAIN);
 }
 
 /* Do something to every client that is there now; it may take that client away. */
@@ -699,7 +720,7 @@ clients_stop(struct clients *all)
 static void
 close_one(struct client *c)
 {
-	client_close(c, END_CLIENT_GONE);
+	client_close(c, END_CLIENT_GONE, CLOSE_DRAIN);
 }
 
 void

@@ -56,10 +56,13 @@ pool_take(struct pool *pool)
 	while ((link = pool->newest)) {
 		idle_remove(link);
 		if (wire_idle_ok(&link->wire)) {
-			ROW_ADD(pool->proxy->row->reuses, 1);
+			count_add(&pool->proxy->counts,
+				&(struct count_key){ .metric = METRIC_UPSTREAM_REUSES,
+					.provider = pool->provider->label },
+				1);
 			return link;
 		}
-		pool_drop(link);
+		pool_drop(link, CLOSE_STALE);
 	}
 	return NULL;
 }
@@ -95,7 +98,7 @@ pool_make_room(struct pool *pool)
 
 	if (pool->n_open >= pool->provider->connections.max && link) {
 		idle_remove(link);
-		pool_drop(link);
+		pool_drop(link, CLOSE_EVICTED);
 	}
 	return pool->n_open < pool->provider->connections.max;
 }
@@ -107,7 +110,7 @@ pool_give(struct link *link)
 
 	link->user = NULL;
 	if (pool->n_idle >= pool->provider->connections.idle || pool->proxy->draining) {
-		pool_drop(link);
+		pool_drop(link, pool->proxy->draining ? CLOSE_DRAIN : CLOSE_DONE);
 		return;
 	}
 	wire_park(&link->wire);
@@ -121,10 +124,14 @@ pool_give(struct link *link)
 }
 
 void
-pool_drop(struct link *link)
+pool_drop(struct link *link, enum close_reason why)
 {
 	struct pool *pool = link->pool;
+	struct count_key k = { .metric = METRIC_CLOSES, .detail = count_close(SIDE_UPSTREAM, why) };
 
+	count_add(&pool->proxy->counts, &k, 1);
+	log_debug("a connection to provider %.*s is closed: %.*s", STR_ARG(pool->provider->name),
+		STR_ARG(close_word(why)));
 	assert(pool->n_open > 0);
 	pool->n_open--;
 	ROW_ADD(pool->proxy->row->upstreams, -1u);
@@ -142,7 +149,7 @@ pool_age(struct pool *pool, bool all)
 	while ((link = pool->oldest) &&
 		(all || now - link->idle_since_ms >= pool->provider->connections.idle_timeout_ms)) {
 		idle_remove(link);
-		pool_drop(link);
+		pool_drop(link, all ? CLOSE_DRAIN : CLOSE_IDLE);
 	}
 }
 
@@ -160,6 +167,6 @@ pool_spare(struct proxy *p)
 	if (!oldest)
 		return false;
 	idle_remove(oldest);
-	pool_drop(oldest);
+	pool_drop(oldest, CLOSE_EVICTED);
 	return true;
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "net/clock.h"
+#include "proxy/account.h"
 #include "proxy/forward.h"
 #include "proxy/request_private.h"
 
@@ -86,6 +87,7 @@ set_path(struct request *r)
 		return -1;
 	r->path = (struct str){ path, normalise(path, (size_t)len) };
 	r->endpoint = endpoint_find(r->path);
+	r->path_number = path_number(r->path);
 	r->dialect = dialect_of_path(r->path);
 	return 0;
 }
@@ -205,6 +207,7 @@ request_end(struct request *r, bool whole)
 		whole); /* sends what is gathered, which may lie in the buffers that go now */
 	request_unrelay(r);
 	buf_free(&r->body);
+	r->overhead_us += clock_now_us() - clock_us();
 }
 
 void
@@ -436,7 +439,7 @@ request_free(struct request *r)
 {
 	clock_refresh(); /* what this turn has cost counts too */
 	write_line(r);
+	account_request(r);
 	loop_later(r->proxy->loop, &r->proxy->log_flush);
-	ROW_ADD(r->proxy->row->requests, 1);
 	loop_later(r->proxy->loop, &r->freed);
 }

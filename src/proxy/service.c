@@ -63,6 +63,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 		.loop = start->loop,
 		.board = start->board,
 		.limits = start->limits,
+		.troubles = start->troubles,
 		.row = start->row,
 		.generation = start->generation,
 		.addresses = start->addresses,
@@ -75,6 +76,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 	while (p->random == 0)
 		if (getrandom(&p->random, sizeof p->random, 0) != (long)sizeof p->random)
 			p->random = clock_us();
+	series_open(&p->counts, start->series, scoreboard_index(start->board, start->row));
 	p->pools = pool_open_all(p);
 	mem_limit(c->limits.memory);
 }
@@ -176,6 +178,7 @@ service_close(struct service *s)
 	for (int turn = 0; turn < 4; turn++)
 		loop_turn(s->proxy.loop, 0); /* the deferred frees; the worker's timers still run */
 	pool_close_all(&s->proxy);
+	series_close(&s->proxy.counts);
 	sink_flush(s->proxy.access);
 	buf_free(&s->proxy.text);
 	buf_free(&s->clients.gather.raw);

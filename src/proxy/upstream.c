@@ -36,7 +36,7 @@ static const struct {
 	[UPSTREAM_OK] = { ERROR_INTERNAL, STR_INIT("ok"), STR_INIT("ok") },
 #define UPSTREAM_END(name, kind, word, text) \
 	[UPSTREAM_##name] = { ERROR_##kind, STR_INIT(word), STR_INIT(text) },
-#include "proxy/upstream_end.def"
+#include "report/upstream_end.def"
 #undef UPSTREAM_END
 };
 
@@ -100,10 +100,10 @@ upstream_end(struct upstream *u)
 }
 
 static void
-link_drop(struct upstream *u)
+link_drop(struct upstream *u, enum close_reason why)
 {
 	if (u->link)
-		pool_drop(u->link);
+		pool_drop(u->link, why);
 	u->link = NULL;
 }
 
@@ -112,7 +112,7 @@ upstream_close(struct upstream *u)
 {
 	if (u->state == UPSTREAM_IDLE)
 		return;
-	link_drop(u);
+	link_drop(u, CLOSE_ABANDONED);
 	upstream_end(u);
 }
 
@@ -137,7 +137,7 @@ fail_with(struct upstream *u, enum upstream_end why, struct str detail)
 {
 	bool begun = u->state == UPSTREAM_TALKING && (upstream_all_sent(u) || u->got_bytes);
 
-	link_drop(u);
+	link_drop(u, CLOSE_FAILED);
 	upstream_end(u);
 	u->ops->failed(u->owner, why, detail, begun);
 }
@@ -161,7 +161,7 @@ connection_lost(struct upstream *u, enum upstream_end why, int error)
 	if (u->got_bytes) {
 		fail_errno(u, why, error);
 	} else if (u->reused && u->message.replayable) {
-		link_drop(u);
+		link_drop(u, CLOSE_STALE);
 		u->reused = false;
 		u->sent = 0;
 		u->write_failed = false;
@@ -282,7 +282,7 @@ reply_done(struct upstream *u, size_t rest)
 	if (u->keep && rest == 0 && upstream_all_sent(u))
 		pool_give(link);
 	else
-		pool_drop(link);
+		pool_drop(link, CLOSE_DONE);
 	upstream_end(u);
 	u->ops->done(u->owner);
 }
@@ -471,7 +471,8 @@ connected(struct upstream *u)
 {
 	const struct conf_provider *p = u->provider;
 
-	ROW_ADD(u->proxy->row->connects, 1);
+	count_add(&u->proxy->counts,
+		&(struct count_key){ .metric = METRIC_UPSTREAM_CONNECTS, .provider = p->label }, 1);
 	if (!p->https) {
 		talk(u);
 	} else if (wire_start_tls(&u->link->wire, p->tls, p->server_name) < 0) {
@@ -497,7 +498,7 @@ upstream_on_ready(struct wire *w, unsigned ready)
 			connected(u);
 			return;
 		}
-		link_drop(u);
+		link_drop(u, CLOSE_FAILED);
 		connect_next(u);
 		return;
 	case UPSTREAM_HANDSHAKING:
@@ -604,7 +605,7 @@ connect_timeout(struct upstream *u)
 		fail(u, UPSTREAM_CONNECT_TIME);
 		return;
 	}
-	link_drop(u);
+	link_drop(u, CLOSE_FAILED);
 	u->last_errno = ETIMEDOUT;
 	connect_next(u);
 }

@@ -13,8 +13,31 @@
 #include "base/version.h"
 #include "json/write.h"
 
+/* Buckets in use, all and by path, of those paths that have some. */
+static void
+rate_limiter(struct json_writer *w, struct limit_table *limits, uint64_t now_us)
+{
+	size_t by_path[LIMIT_PATHS];
+
+	json_key(w, STR("rateLimiter"));
+	json_object(w);
+	json_key(w, STR("activeBuckets"));
+	json_number(w, (int64_t)limit_active(limits, now_us, by_path));
+	json_key(w, STR("routes"));
+	json_object(w);
+	for (unsigned i = 0; i < ENDPOINTS; i++) {
+		if (by_path[i] == 0)
+			continue;
+		json_key(w, endpoints[i].path);
+		json_number(w, (int64_t)by_path[i]);
+	}
+	json_object_end(w);
+	json_object_end(w);
+}
+
 int
-status_health(struct buf *out, struct scoreboard *b, bool admin, unsigned *status)
+status_health(struct buf *out, struct scoreboard *b, struct limit_table *limits, uint64_t now_us,
+	unsigned *status)
 {
 	bool draining = scoreboard_draining(b);
 	struct json_writer w;
@@ -23,10 +46,11 @@ status_health(struct buf *out, struct scoreboard *b, bool admin, unsigned *statu
 	json_writer_init(&w, out);
 	json_object(&w);
 	json_pair(&w, STR("status"), draining ? STR("draining") : STR("ok"));
-	if (admin) {
+	if (limits) {
 		json_pair(&w, STR("version"), STR(VERSION));
 		json_key(&w, STR("workers"));
 		json_number(&w, scoreboard_ready(b));
+		rate_limiter(&w, limits, now_us);
 	}
 	json_object_end(&w);
 	return out->failed ? -1 : 0;

@@ -19,13 +19,14 @@
 #include "base/shm.h"
 
 #define SCOREBOARD_MAGIC 0x41505253u /* "APRS" */
-#define SCOREBOARD_VERSION 1u
+#define SCOREBOARD_VERSION 2u
 
 struct scoreboard {
 	uint32_t magic, version;
 	uint64_t size;
 	int fd;
 	_Atomic uint32_t draining;
+	_Atomic uint32_t generation;
 	_Atomic uint32_t high;
 	struct row rows[SCOREBOARD_ROWS];
 };
@@ -141,4 +142,32 @@ bool
 scoreboard_draining(const struct scoreboard *b)
 {
 	return atomic_load(&b->draining) != 0;
+}
+
+struct row *
+scoreboard_claim_master(struct scoreboard *b)
+{
+	struct row *r = scoreboard_claim(b, 0);
+
+	if (r)
+		atomic_store(&r->state, ROW_MASTER);
+	return r;
+}
+
+unsigned
+scoreboard_index(const struct scoreboard *b, const struct row *r)
+{
+	return (unsigned)(r - b->rows);
+}
+
+void
+scoreboard_set_generation(struct scoreboard *b, uint32_t generation)
+{
+	atomic_store(&b->generation, generation);
+}
+
+uint32_t
+scoreboard_generation(const struct scoreboard *b)
+{
+	return atomic_load(&b->generation);
 }

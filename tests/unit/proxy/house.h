@@ -22,6 +22,9 @@ struct house {
 	struct conf_target targets[HOUSE_PROVIDERS];
 	struct conf_route routes[HOUSE_PROVIDERS];
 	struct scoreboard *board;
+	struct series_board *series;
+	struct trouble_table *troubles;
+	struct limit_table *limits;
 	struct sink off;
 	struct proxy proxy;
 	struct clients clients;
@@ -103,17 +106,23 @@ house_open(struct house *h, uint16_t port)
 	sink_open(&h->off, STR("off"));
 	log_open(&h->off, LEVEL_ALERT, FORMAT_TEXT);
 	h->board = scoreboard_new();
-	assert(h->board);
+	h->series = series_new();
+	h->troubles = trouble_new(SERIES_LABELS);
+	h->limits = limit_new(64);
+	assert(h->board && h->series && h->troubles && h->limits);
 	*p = (struct proxy){ .conf = &h->conf,
 		.loop = loop_new(16),
 		.board = h->board,
 		.row = scoreboard_claim(h->board, 1),
+		.troubles = h->troubles,
+		.limits = h->limits,
 		.generation = 1,
 		.access = &h->off,
 		.random = 88172645463325252u,
 		.log_flush.run = house_flush_log };
 	p->scratch = mem_boot(PROXY_READ);
 	p->fields = mem_boot(h->conf.limits.headers * sizeof *p->fields);
+	series_open(&p->counts, h->series, scoreboard_index(h->board, p->row));
 	p->pools = pool_open_all(p);
 	clients_open(&h->clients, p, (unsigned)h->conf.limits.connections);
 }
@@ -139,6 +148,19 @@ house_tidy(struct house *h)
 	buf_free(&h->clients.gather.raw);
 }
 
+/* What was counted of a metric, over all its labels. */
+static inline uint64_t
+house_count(const struct house *h, enum metric metric)
+{
+	uint64_t key, n = 0;
+	unsigned bucket;
+
+	for (unsigned i = 0; (key = series_key(h->series, i)) != 0; i++)
+		if (count_unpack(key, &bucket).metric == metric && bucket < COUNT_BUCKETS)
+			n += series_sum(h->series, i, scoreboard_high(h->board));
+	return n;
+}
+
 static inline void
 house_close(struct house *h)
 {
@@ -148,6 +170,10 @@ house_close(struct house *h)
 	loop_free(h->proxy.loop);
 	free(h->proxy.scratch);
 	free(h->proxy.fields);
+	series_close(&h->proxy.counts);
+	limit_free(h->limits);
+	trouble_free(h->troubles);
+	series_free(h->series);
 	scoreboard_free(h->board);
 	sink_close(&h->off);
 }

@@ -384,7 +384,7 @@ START_TEST(test_stale_connection_is_tried_again)
 	provider = -1;
 	ck_assert_int_eq(send(fd, request, strlen(request), 0), (ssize_t)strlen(request));
 	house_turn(&house, 10); /* it is taken, and the request goes out on it */
-	ck_assert_uint_eq(ROW_GET(house.proxy.row->reuses), 1);
+	ck_assert_uint_eq(house_count(&house, METRIC_UPSTREAM_REUSES), 1);
 	sock_reset(old);
 	provider_says(UP "application/json\r\nContent-Length: 3\r\n\r\n{ }");
 	ck_assert_uint_eq(count(got, "200 OK"), 2);

@@ -89,9 +89,9 @@ START_TEST(test_newest_first)
 		ck_assert_ptr_eq(pool_take(pool), links[i]);
 	ck_assert_ptr_null(pool_take(pool));
 	ck_gauges(3, 0);
-	ck_assert_uint_eq(ROW_GET(house.proxy.row->reuses), 3);
+	ck_assert_uint_eq(house_count(&house, METRIC_UPSTREAM_REUSES), 3);
 	for (int i = 0; i < 3; i++)
-		pool_drop(links[i]);
+		pool_drop(links[i], CLOSE_DONE);
 	teardown();
 }
 END_TEST
@@ -138,7 +138,7 @@ START_TEST(test_age)
 	ck_assert_ptr_eq(pool_take(pool), links[2]);
 	pool_age(pool, true);
 	ck_gauges(1, 0);
-	pool_drop(links[2]);
+	pool_drop(links[2], CLOSE_DONE);
 	teardown();
 }
 END_TEST
@@ -165,7 +165,7 @@ START_TEST(test_limits)
 	ck_assert(!pool_make_room(pool)); /* those in use stay */
 	ck_gauges(3, 0);
 	for (int i = 1; i < 4; i++)
-		pool_drop(links[i]);
+		pool_drop(links[i], CLOSE_DONE);
 	teardown();
 }
 END_TEST

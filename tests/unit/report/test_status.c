@@ -19,33 +19,48 @@ assert_text(struct buf *got, const char *want)
 	buf_free(got);
 }
 
+#define LIMITER                                                                        \
+	"\"rateLimiter\":{\"activeBuckets\":3,\"routes\":{\"/v1/chat/completions\":2," \
+	"\"/v1/messages\":1}}"
+
 START_TEST(test_health)
 {
 	struct scoreboard *b = scoreboard_new();
+	struct limit_table *limits = limit_new(64);
+	const struct limit_rate rate = { 60, 1 };
 	struct buf out = BUF_EMPTY;
 	unsigned status;
 
 	ck_assert_ptr_nonnull(b);
+	ck_assert_ptr_nonnull(limits);
+	for (int i = 0; i < 3; i++) {
+		struct limit_key k = { STR(""), i == 0 ? STR("a") : STR("b"),
+			i == 2 ? ENDPOINT_MESSAGES : ENDPOINT_CHAT };
+		limit_take(limits, &k, &rate, 999999, NULL);
+	}
 	for (int i = 0; i < 2; i++)
 		ROW_SET(scoreboard_claim(b, 1)->state, ROW_READY);
 	scoreboard_claim(b, 1); /* one that is still starting */
-	ck_assert_int_eq(status_health(&out, b, false, &status), 0);
+	ck_assert_int_eq(status_health(&out, b, NULL, 0, &status), 0);
 	ck_assert_uint_eq(status, 200);
 	assert_text(&out, "{\"status\":\"ok\"}");
-	ck_assert_int_eq(status_health(&out, b, true, &status), 0);
+	ck_assert_int_eq(status_health(&out, b, limits, 1000000, &status), 0);
 	ck_assert_uint_eq(status, 200);
-	assert_text(&out, "{\"status\":\"ok\",\"version\":\"" VERSION "\",\"workers\":2}");
+	assert_text(&out,
+		"{\"status\":\"ok\",\"version\":\"" VERSION "\",\"workers\":2," LIMITER "}");
 	scoreboard_set_draining(b, true);
-	ck_assert_int_eq(status_health(&out, b, false, &status), 0);
+	ck_assert_int_eq(status_health(&out, b, NULL, 0, &status), 0);
 	ck_assert_uint_eq(status, 503);
 	assert_text(&out, "{\"status\":\"draining\"}");
-	ck_assert_int_eq(status_health(&out, b, true, &status), 0);
+	ck_assert_int_eq(status_health(&out, b, limits, 1000000, &status), 0);
 	ck_assert_uint_eq(status, 503);
-	assert_text(&out, "{\"status\":\"draining\",\"version\":\"" VERSION "\",\"workers\":2}");
+	assert_text(&out,
+		"{\"status\":\"draining\",\"version\":\"" VERSION "\",\"workers\":2," LIMITER "}");
 	mem_fail_after(1);
-	ck_assert_int_eq(status_health(&out, b, true, &status), -1);
+	ck_assert_int_eq(status_health(&out, b, limits, 1000000, &status), -1);
 	mem_fail_after(0);
 	buf_free(&out);
+	limit_free(limits);
 	scoreboard_free(b);
 }
 END_TEST

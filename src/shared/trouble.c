@@ -1,0 +1,84 @@
+/*
+ * trouble: failures of providers, counted by all processes together.
+ *
+ * For each provider there is a ring of the times of its last failures, a number of how many there
+ * were, and whether it is in trouble. Each is one atomic word: a failure takes a number, puts its
+ * time where that points, and looks at the time four numbers earlier. Who swaps the state is the
+ * one that tells of it.
+ *
+ *	well ──five failures within five minutes──> in trouble ──a success──> well
+ *
+ * After a success the failures before it count no more: they are behind `since`. A process that
+ * dies between number and time leaves an old time there, and one failure is missed. Called by the
+ * proxy when a request has ended. Only trouble_new can fail, with errno.
+ */
+#include "shared/trouble.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "base/shm.h"
+
+struct entry {
+	_Atomic uint32_t n;     /* failures so far */
+	_Atomic uint32_t since; /* those before this number do not count */
+	_Atomic uint32_t state; /* 1: in trouble */
+	_Atomic uint32_t when_s[TROUBLE_FAILURES];
+};
+
+struct trouble_table {
+	uint64_t size;
+	int fd;
+	uint32_t n;
+	struct entry entries[];
+};
+
+struct trouble_table *
+trouble_new(unsigned n)
+{
+	size_t size = sizeof(struct trouble_table) + n * sizeof(struct entry);
+	int fd;
+	struct trouble_table *t = shm_map("api-router-trouble", size, &fd);
+
+	if (!t)
+		return NULL;
+	t->size = size;
+	t->fd = fd;
+	t->n = n;
+	return t;
+}
+
+void
+trouble_free(struct trouble_table *t)
+{
+	if (t)
+		shm_unmap(t, t->size, t->fd);
+}
+
+bool
+trouble_failure(struct trouble_table *t, unsigned i, uint64_t now_ms)
+{
+	struct entry *e = &t->entries[i];
+	uint32_t now = (uint32_t)(now_ms / 1000) + 1, number, first, calm = 0;
+
+	number = atomic_fetch_add(&e->n, 1);
+	atomic_store(&e->when_s[number % TROUBLE_FAILURES], now);
+	if (number - atomic_load(&e->since) < TROUBLE_FAILURES - 1)
+		return false;
+	first = atomic_load(&e->when_s[(number + 1) % TROUBLE_FAILURES]);
+	return first > 0 && now - first < TROUBLE_SECONDS &&
+		atomic_compare_exchange_strong(&e->state, &calm, 1);
+}
+
+bool
+trouble_success(struct trouble_table *t, unsigned i)
+{
+	struct entry *e = &t->entries[i];
+	uint32_t in_trouble = 1;
+
+	/* the common case writes nothing */
+	if (atomic_load(&e->state) == 0)
+		return false;
+	atomic_store(&e->since, atomic_load(&e->n));
+	return atomic_compare_exchange_strong(&e->state, &in_trouble, 0);
+}
