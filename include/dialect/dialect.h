@@ -28,7 +28,7 @@ struct endpoint {
 	enum dialect_id client; /* its dialect; decides the shape of errors */
 	struct str openai_path,
 		anthropic_path; /* upstream; empty: that dialect has no such endpoint */
-	bool streams, chat;
+	bool streams, chat, form;
 };
 
 extern const struct endpoint endpoints[ENDPOINTS];

@@ -7,8 +7,6 @@
 
 #include "proxy/request.h"
 
-/* The request has ended, and its log line is written: count all that is known of it. */
-void account_request(struct request *r);
 /* The attempt has failed, or was answered with 500 or above (UPSTREAM_STATUS). */
 void account_failure(struct request *r, enum upstream_end why);
 /* The provider has answered, whole. */

@@ -6,6 +6,7 @@
 #define PROXY_REQUEST_H
 
 #include "config/route.h"
+#include "http/multipart.h"
 #include "proxy/echo.h"
 #include "proxy/relay.h"
 #include "report/access.h"
@@ -59,6 +60,7 @@ struct request {
 	const struct conf_client *key; /* who asks; NULL: the configuration names no clients */
 	bool charged;                  /* to the limits that apply */
 	bool admin;                    /* came in by a listener that shows details */
+	struct multipart *form;        /* the body is one, read by it; NULL: it is JSON */
 	struct json_scan scan;
 	struct buf body;         /* what is stored of the body */
 	uint64_t body_len;       /* bytes of it that came */
@@ -72,8 +74,8 @@ struct request {
 	bool has_stream;
 	char last; /* the last byte of a streaming body, held back until all of it is known to be
 		      JSON */
-	struct json_token model_token;
-	struct str model; /* decoded; p NULL: none was named */
+	struct json_token model_token; /* of a form: where its content stands */
+	struct str model;              /* decoded; p NULL: none was named */
 	bool stream, include_usage;
 
 	/* who is asked */

@@ -1,6 +1,6 @@
 /*
  * request_private: what the three parts of a request share: request.c (its life), request_body.c
- * (what is asked), attempt.c (who is asked, and the answer).
+ * and request_form.c (what is asked), attempt.c (who is asked, and the answer).
  */
 #ifndef PROXY_REQUEST_PRIVATE_H
 #define PROXY_REQUEST_PRIVATE_H
@@ -15,8 +15,19 @@ void request_fail_memory(struct request *r);
 /* request.c: nothing more is told to the client but that it is over. */
 void request_end(struct request *r, bool whole);
 
+/* request_body.c: read what came of a JSON body, or its end. -1: the request was refused. */
+int json_read(struct request *r, struct str piece);
+int json_end(struct request *r);
+/* request_form.c: the same of a form. form_begin: a form is to come; false when it was refused. */
+bool form_begin(struct request *r);
+int form_read(struct request *r, struct str piece);
+int form_end(struct request *r);
+
 /* request.c: the relay's part is over; usage is kept. */
 void request_unrelay(struct request *r);
+
+/* account.c: the request has ended, and its log line is written: count all that is known of it. */
+void account_request(struct request *r);
 
 /* attempt.c: find the route and ask the first target. The body is stored whole, or `streaming` is
  * set and it begins in r->body. */

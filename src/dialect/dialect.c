@@ -27,15 +27,16 @@ dialect_name(enum dialect_id d)
  */
 
 const struct endpoint endpoints[ENDPOINTS] = {
-#define ENDPOINT(name, at, dialect, openai, anthropic, may_stream, is_chat) \
-	[ENDPOINT_##name] = {                                               \
-		.id = ENDPOINT_##name,                                      \
-		.path = STR_INIT(at),                                       \
-		.client = DIALECT_##dialect,                                \
-		.openai_path = STR_INIT(openai),                            \
-		.anthropic_path = STR_INIT(anthropic),                      \
-		.streams = may_stream,                                      \
-		.chat = is_chat,                                            \
+#define ENDPOINT(name, at, dialect, openai, anthropic, may_stream, is_chat, is_form) \
+	[ENDPOINT_##name] = {                                                        \
+		.id = ENDPOINT_##name,                                               \
+		.path = STR_INIT(at),                                                \
+		.client = DIALECT_##dialect,                                         \
+		.openai_path = STR_INIT(openai),                                     \
+		.anthropic_path = STR_INIT(anthropic),                               \
+		.streams = may_stream,                                               \
+		.chat = is_chat,                                                     \
+		.form = is_form,                                                     \
 	},
 #include "dialect/endpoint.def"
 #undef ENDPOINT

@@ -11,6 +11,7 @@
 #include "proxy/account.h"
 
 #include "net/clock.h"
+#include "proxy/request_private.h"
 
 static struct count_key
 key_of(const struct request *r, enum metric metric)

@@ -391,9 +391,11 @@ compose_message(struct request *r, struct upstream_message *m)
 		.request_id = r->id };
 
 	if (r->model.p && !str_eq(r->model, r->target_model))
-		edit = json_replace(text, &r->model_token, json_quote(&r->arena, r->target_model));
+		edit = json_replace(text, &r->model_token,
+			r->form ? r->target_model : json_quote(&r->arena, r->target_model));
 	f.endpoint = r->provider->by_endpoint[r->endpoint->id];
 	f.path = endpoint_upstream(r->endpoint, r->provider->dialect);
+	f.form = r->form != NULL;
 	m->more = r->streaming ? r->framing.length - r->body_len : 0;
 	m->replayable = !r->streaming;
 	f.length = json_edit_len(&edit) + m->more;
@@ -547,7 +549,10 @@ find_route(struct request *r)
 		route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
 		return true;
 	if (!r->model.p)
-		request_fail_text(r, ERROR_INVALID, STR("the body names no `model`"), STR("model"));
+		request_fail_text(r, ERROR_INVALID,
+			r->form ? STR("the form has no field `model`")
+				: STR("the body names no `model`"),
+			STR("model"));
 	else
 		refuse_model(r);
 	return false;

@@ -355,7 +355,8 @@ relay_answered(const struct relay *r)
 
 	if (r->mode != RELAY_EVENTS)
 		return false;
-	if (!r->start.endpoint->streams || r->start.endpoint->id == ENDPOINT_IMAGES)
+	if (!r->start.endpoint->streams || r->start.endpoint->form ||
+		r->start.endpoint->id == ENDPOINT_IMAGES)
 		return true; /* no end marker is agreed on */
 	return w->ended || w->finished || w->error || r->oversized;
 }

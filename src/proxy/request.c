@@ -9,8 +9,8 @@
  * one arena and the stored body; every way to the end passes request_end (or request_gone) once,
  * and request_free writes its line in the access log.
  *
- * The parts: request.c life, own replies, errors; request_body.c the JSON of the body; attempt.c
- * route, attempts, relay.
+ * The parts: request.c life, own replies, errors; request_body.c the JSON of the body,
+ * request_form.c a form; attempt.c route, attempts, relay.
  */
 #include "proxy/request.h"
 
@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "net/clock.h"
-#include "proxy/account.h"
 #include "proxy/forward.h"
 #include "proxy/request_private.h"
 
@@ -348,6 +347,8 @@ void
 request_begin(struct request *r)
 {
 	if (!body_acceptable(r))
+		return;
+	if (r->endpoint->form && !form_begin(r))
 		return;
 	json_scan_init(&r->scan, &r->arena, 2, (unsigned)r->proxy->conf->limits.json_depth);
 	r->scan.n_max = MEMBERS_MOST * 2;

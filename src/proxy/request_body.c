@@ -1,5 +1,5 @@
 /*
- * request_body: what a request asks for: the JSON of its body, read as it comes.
+ * request_body: what a request asks for: its body, read as it comes; here the JSON ones.
  *
  * Each piece is validated by the tokeniser when it comes in, so that a broken body is refused at
  * its first wrong byte. Of the tokens only the members of the top level are kept, and of them only
@@ -195,6 +195,28 @@ stream_piece(struct request *r, struct str piece)
 		attempt_send(r, piece);
 }
 
+int
+json_read(struct request *r, struct str piece)
+{
+	if (json_scan_feed(&r->scan, piece.p, piece.len) < 0) {
+		attempt_close(r);
+		fail_json(r);
+		return -1;
+	}
+	return take_members(r, piece);
+}
+
+int
+json_end(struct request *r)
+{
+	if (json_scan_end(&r->scan) < 0) {
+		attempt_close(r);
+		fail_json(r);
+		return -1;
+	}
+	return take_members(r, STR(""));
+}
+
 void
 request_body(struct request *r, struct str data)
 {
@@ -213,12 +235,7 @@ request_body(struct request *r, struct str data)
 		request_fail_memory(r);
 		return;
 	}
-	if (json_scan_feed(&r->scan, data.p, data.len) < 0) {
-		attempt_close(r);
-		fail_json(r);
-		return;
-	}
-	if (take_members(r, data) < 0)
+	if ((r->form ? form_read(r, data) : json_read(r, data)) < 0)
 		attempt_close(r);
 	else if (r->streaming)
 		stream_piece(r, data);
@@ -229,18 +246,12 @@ request_body(struct request *r, struct str data)
 void
 request_body_end(struct request *r)
 {
-	struct str none = { "", 0 };
-
 	if (r->state == REQUEST_OVER)
 		return;
-	if (json_scan_end(&r->scan) < 0) {
+	if ((r->form ? form_end(r) : json_end(r)) < 0)
 		attempt_close(r);
-		fail_json(r);
-	} else if (take_members(r, none) < 0) {
-		attempt_close(r);
-	} else if (r->streaming) {
+	else if (r->streaming)
 		attempt_send(r, (struct str){ &r->last, 1 });
-	} else {
+	else
 		attempt_begin(r);
-	}
 }
