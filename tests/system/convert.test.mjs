@@ -266,6 +266,17 @@ scenario('paths that the router does not have, and what it knows by itself of a 
 	]);
 });
 
+scenario('endpoints that take multipart are carried where the file says so too', async (s) => {
+	const paths = ['/v1/audio/transcriptions', '/v1/audio/translations', '/v1/images/edits', '/v1/images/variations'];
+	const { body, notes } = await convert(s, {
+		baseUrl: OPENAI,
+		endpoints: Object.fromEntries(paths.map((path) => [path, { upstreamPath: path.slice(3), requiresMultipart: true }])),
+	});
+	assert.equal(notes, '');
+	for (const path of paths)
+		assert.ok(body.includes(`{ path = "${path}"; upstream_path = "${path.slice(3)}"; }`), body);
+});
+
 scenario('upstreamPath is joined as it was: what looks doubled, lacks its slash or is a URL is told', async (s) => {
 	const { body, notes } = await convert(s, {
 		baseUrl: 'https://api.example.org/api/v1',
