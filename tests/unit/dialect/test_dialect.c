@@ -37,6 +37,13 @@ START_TEST(test_endpoints)
 		{ "/v1/audio/speech", ENDPOINT_SPEECH, "/audio/speech", "", "", 0, 0 },
 		{ "/v1/rerank", ENDPOINT_RERANK, "/rerank", "", "", 0, 0 },
 		{ "/v1/messages", ENDPOINT_MESSAGES, "", "/v1/messages", "/v1/messages", 1, 1 },
+		{ "/v1/audio/transcriptions", ENDPOINT_TRANSCRIPTIONS, "/audio/transcriptions", "",
+			"", 1, 0 },
+		{ "/v1/audio/translations", ENDPOINT_TRANSLATIONS, "/audio/translations", "", "", 0,
+			0 },
+		{ "/v1/images/edits", ENDPOINT_EDITS, "/images/edits", "", "", 1, 0 },
+		{ "/v1/images/variations", ENDPOINT_VARIATIONS, "/images/variations", "", "", 0,
+			0 },
 		{ "/v1/messages/count_tokens", ENDPOINT_COUNT_TOKENS, "",
 			"/v1/messages/count_tokens", "", 0, 0 },
 		{ "/chat/completions", -1, "", "", "", 0, 0 },
@@ -61,6 +68,8 @@ START_TEST(test_endpoints)
 		assert_text(endpoint_upstream(e, DIALECT_ECHO), cases[i].echo);
 		ck_assert_int_eq(e->streams, cases[i].streams);
 		ck_assert_int_eq(e->chat, cases[i].chat);
+		ck_assert_int_eq(e->form,
+			e->id >= ENDPOINT_TRANSCRIPTIONS && e->id <= ENDPOINT_VARIATIONS);
 		ck_assert_int_eq(e->client, dialect_of_path(e->path));
 	}
 	ck_assert_uint_eq(known, ENDPOINTS);
