@@ -186,10 +186,24 @@ struct conf {
 			    route's model names */
 };
 
+/* A file as it was when it was read; all 0: it could not be. */
+struct conf_stamp {
+	uint64_t device, inode, size, modified_ns, changed_ns;
+};
+/* Every file that a reading of the configuration looked at. */
+struct conf_files {
+	struct conf_seen {
+		char *path;
+		struct conf_stamp stamp;
+	} * all;
+	size_t n, cap;
+};
+
 struct conf_options {
-	const char *path; /* -c; made absolute by conf_load */
-	uint16_t port;    /* -p; 0: none */
-	bool detach;      /* -D: the logs' defaults are syslog; stdout and stderr are errors */
+	const char *path;         /* -c; made absolute by conf_load */
+	uint16_t port;            /* -p; 0: none */
+	struct conf_files *files; /* filled anew by conf_load, also where that fails; NULL: not */
+	bool detach; /* -D: the logs' defaults are syslog; stdout and stderr are errors */
 };
 
 /* Told each error, in order: line 0 when there is none. `file` differs from the path inside
@@ -210,6 +224,10 @@ void conf_print(const struct conf *c, FILE *out);
 /* Only `pid_file`, from an otherwise broken file (for -s). 0 with the path in out ("" is none), or
  * -1. */
 int conf_pid_file(const char *path, char *out, size_t size);
+/* The path of the first file that is not any more as it was read, or NULL; *now (all of them taken
+ * together) tells whether they have changed since another call. */
+const char *conf_files_changed(const struct conf_files *f, uint64_t *now);
+void conf_files_free(struct conf_files *f);
 /* The default path: $API_ROUTER_CONFIG_PATH, else SYSCONFDIR/api-router/api-router.conf. */
 const char *conf_default_path(void);
 

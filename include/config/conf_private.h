@@ -58,6 +58,7 @@ struct conf_text {
 	struct conf_teller *teller;
 	struct conf_file *files;
 	size_t total, n_files;           /* bytes of all files, and their number */
+	struct conf_files *seen;         /* to be told of each; NULL: nobody */
 	struct arena arena;              /* of places */
 	struct conf_place *first, *last; /* of each setting and element, in the order of the text */
 	struct buf out;                  /* what libconfig reads, NUL at its end */
@@ -109,6 +110,9 @@ void conf_text_free(struct conf_text *t);
  * one that no 64 bits hold.
  */
 int conf_number(struct str word, long long *out);
+
+/* conf_seen.c: a file was opened, `fd` -1: could not be. */
+void conf_files_add(struct conf_files *f, const char *path, int fd);
 
 void conf_tell(struct conf_teller *t, const char *file, unsigned line, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -50,6 +50,7 @@ struct family {
 	struct generation *coming;  /* being started to take over, or NULL */
 	struct child *children;
 	struct conf_options options; /* `path` absolute */
+	struct conf_files files;     /* that the last reading of the configuration looked at */
 	struct pidfile pid, coming_pid;
 	int verdict; /* the -D parent waits at the other end; -1 */
 	uint64_t started_s;

@@ -188,6 +188,9 @@ load(const struct conf_options *o, const struct str *text, conf_report *report, 
 	struct conf_text t;
 
 	conf_text_init(&t, &teller);
+	t.seen = o->files;
+	if (t.seen)
+		conf_files_free(t.seen);
 	l.conf = conf_new();
 	if (!l.conf) {
 		conf_tell(&teller, l.path, 0, "out of memory");

@@ -121,6 +121,8 @@ conf_file_read(struct conf_text *t, const char *name, const char *from, unsigned
 	struct conf_file *f = NULL;
 	struct stat st;
 
+	if (t->seen)
+		conf_files_add(t->seen, name, fd); /* leaves errno as it is */
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		tell_unread(t, name, from, line, errno);
 		goto out;

@@ -34,6 +34,7 @@
 #include "process/reload.h"
 
 #define TICK_MS 1000
+#define LOOK_MS 500  /* between two looks at the files, with reload = "auto" */
 #define STOP_MS 4500 /* then KILL: all gone within 5 s */
 
 enum phase { STARTING, SERVING, QUITTING, STOPPING };
@@ -45,6 +46,8 @@ struct master {
 	bool resolvers_told;    /* QUITTING: to end, after the last worker */
 	struct loop_timer tick; /* of the watchdog */
 	struct loop_timer kill; /* when STOPPING takes too long */
+	struct loop_timer look; /* at the files of the configuration */
+	uint64_t looked;        /* what was found changed the last time; 0: nothing */
 	int status;
 };
 
@@ -265,6 +268,30 @@ progress_start(struct master *m)
 	m->phase = SERVING;
 }
 
+/*
+ * reload = "auto": a change that has stood still from one look to the next is what HUP would tell.
+ * What was read, also in vain, is the new state to compare with.
+ */
+static void
+on_look(struct loop_timer *t)
+{
+	struct master *m = (struct master *)(void *)((char *)t - offsetof(struct master, look));
+	struct family *f = &m->family;
+	uint64_t now;
+	if (m->phase != SERVING || f->current->conf->reload != RELOAD_AUTO)
+		return;
+	loop_timer_set(f->loop, t, LOOK_MS);
+	if (f->coming != NULL || m->reload_wanted)
+		return;
+	const char *changed = conf_files_changed(&f->files, &now);
+	if (changed != NULL && now == m->looked) {
+		log_info("%s has changed", changed);
+		m->reload_wanted = true;
+		loop_later(f->loop, &f->changed);
+	}
+	m->looked = changed != NULL ? now : 0;
+}
+
 static void
 progress_serve(struct master *m)
 {
@@ -273,8 +300,11 @@ progress_serve(struct master *m)
 		reload_progress(f);
 	if (f->coming == NULL && m->reload_wanted) {
 		m->reload_wanted = false;
+		m->looked = 0;
 		reload_begin(f);
 	}
+	if (f->current->conf->reload == RELOAD_AUTO && m->look.due == 0)
+		loop_timer_set(f->loop, &m->look, LOOK_MS);
 	if (f->coming == NULL && all_given_up(f->current))
 		fail(m, "no worker is left, and none may be started again");
 }
@@ -413,6 +443,7 @@ master_open(struct master *m)
 	f->changed.run = progress;
 	m->tick.on_due = on_tick;
 	m->kill.on_due = on_kill;
+	m->look.on_due = on_look;
 	loop_timer_set(f->loop, &m->tick, TICK_MS);
 	return 0;
 }
@@ -431,6 +462,7 @@ master_close(struct master *m)
 	}
 	limit_free(f->limits);
 	trouble_free(f->troubles);
+	conf_files_free(&f->files);
 	series_close(&f->counts);
 	series_free(f->series);
 	scoreboard_free(f->board);
@@ -449,6 +481,7 @@ master_run(const struct conf_options *o, conf_report *report)
 		log_error("cannot go into the background: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
+	m.family.options.files = &m.family.files;
 	m.status = master_open(&m) == 0 ? master_start(&m, report) : EXIT_FAILURE;
 	if (m.status == 0)
 		loop_run(m.family.loop);

@@ -59,8 +59,6 @@ answer_models(struct request *r)
 	struct buf body = BUF_EMPTY;
 	int result;
 
-	if (wants_anthropic(r))
-		r->dialect = DIALECT_ANTHROPIC;
 	result = status_models(&body, r->proxy->conf, r->key, wants_anthropic(r),
 		r->proxy->started_s);
 
@@ -90,8 +88,6 @@ answer_model(struct request *r)
 	struct buf body = BUF_EMPTY;
 	int result = -1;
 
-	if (wants_anthropic(r))
-		r->dialect = DIALECT_ANTHROPIC;
 	if (id.p)
 		result = status_model(&body, r->proxy->conf, r->key, id, wants_anthropic(r),
 			r->proxy->started_s);
@@ -202,6 +198,8 @@ answer_own(struct request *r)
 	}
 	if (r->endpoint && str_eq(method, STR("POST")))
 		return !admit_client(r);
+	if (own && own->keyed && wants_anthropic(r))
+		r->dialect = DIALECT_ANTHROPIC;
 	if (str_eq(method, STR("OPTIONS")))
 		answer_options(r, allow);
 	else if (!own || (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))))

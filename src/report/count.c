@@ -156,14 +156,26 @@ path_number(struct str path)
 	return PATH_OTHER;
 }
 
+/* A name that finds no room is counted as "other": that is said. */
+static uint16_t
+number(struct series_board *b, struct str name)
+{
+	unsigned label = series_label(b, name);
+
+	if (label == LABEL_OTHER && name.len > 0 && !str_eq(name, STR("other")))
+		log_warn("the metrics have no room for the name %.*s: it is counted as other",
+			STR_ARG(str_head(name, 64)));
+	return (uint16_t)label;
+}
+
 static void
 name_provider(struct series_board *b, struct conf_provider *p)
 {
-	p->label = (uint16_t)series_label(b, p->name);
+	p->label = number(b, p->name);
 	for (size_t i = 0; i < p->n_maps; i++)
-		p->maps[i].label = (uint16_t)series_label(b, p->maps[i].to);
+		p->maps[i].label = number(b, p->maps[i].to);
 	for (size_t i = 0; i < p->n_models; i++)
-		p->model_labels[i] = (uint16_t)series_label(b, p->models[i]);
+		p->model_labels[i] = number(b, p->models[i]);
 }
 
 void
@@ -172,12 +184,12 @@ count_name(struct series_board *b, struct conf *c)
 	for (size_t i = 0; i < c->n_providers; i++)
 		name_provider(b, &c->providers[i]);
 	for (size_t i = 0; i < c->n_clients; i++)
-		c->clients[i].label = (uint16_t)series_label(b, c->clients[i].name);
+		c->clients[i].label = number(b, c->clients[i].name);
 	for (size_t i = 0; i < c->n_routes; i++) {
 		struct conf_route *r = &c->routes[i];
 
-		r->label = (uint16_t)series_label(b, r->model);
+		r->label = number(b, r->model);
 		for (size_t k = 0; k < r->n_targets; k++)
-			r->targets[k].label = (uint16_t)series_label(b, r->targets[k].model);
+			r->targets[k].label = number(b, r->targets[k].model);
 	}
 }
