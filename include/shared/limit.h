@@ -19,6 +19,8 @@ struct limit_table;
 struct limit_table *limit_new(size_t buckets);
 void limit_free(struct limit_table *t);
 size_t limit_buckets(const struct limit_table *t);
+/* What limit_buckets would be of a table made for so many. */
+size_t limit_size(size_t buckets);
 
 /* What a bucket is for. */
 struct limit_key {

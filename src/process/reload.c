@@ -138,18 +138,19 @@ reload_retire(struct family *f, struct generation *g)
 
 /* What only another start can change. */
 static void
-tell_unchanged(const struct conf *old, const struct conf *new)
+tell_unchanged(const struct family *f, const struct conf *c)
 {
-	if (old->limits.rate_buckets != new->limits.rate_buckets)
+	if (limit_size(c->limits.rate_buckets) != limit_buckets(f->limits))
 		log_warn(
-			"limits.rate_buckets: the table stays as it is until the daemon is started again");
+			"limits.rate_buckets: the table keeps its %zu places until the daemon is started again",
+			limit_buckets(f->limits));
 }
 
 static void
 commit(struct family *f)
 {
 	struct generation *old = f->current, *new = f->coming;
-	tell_unchanged(old->conf, new->conf);
+	tell_unchanged(f, new->conf);
 	f->coming = NULL;
 	commit_pidfile(f, old->conf, new->conf);
 	sockets_log(&new->claim);

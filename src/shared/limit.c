@@ -60,15 +60,23 @@ table_size(size_t sets)
 	return sizeof(struct limit_table) + sets * (sizeof(struct set) + PLACES);
 }
 
+size_t
+limit_size(size_t buckets)
+{
+	size_t n = PLACES;
+
+	while (n < buckets)
+		n *= 2;
+	return n;
+}
+
 struct limit_table *
 limit_new(size_t buckets)
 {
+	size_t sets = limit_size(buckets) / PLACES;
 	struct limit_table *t;
-	size_t sets = 1;
 	int fd;
 
-	while (sets * PLACES < buckets)
-		sets *= 2;
 	t = shm_map("api-router-limit", table_size(sets), &fd);
 	if (!t)
 		return NULL;
