@@ -818,20 +818,48 @@ END_TEST
 
 START_TEST(shipped_configuration)
 {
+	static const struct {
+		const char *name, *host, *path, *key;
+	} want[] = {
+		{ "openai", "api.openai.com", "/v1", "OPENAI_API_KEY" },
+		{ "anthropic", "api.anthropic.com", "", "ANTHROPIC_API_KEY" },
+		{ "gemini", "generativelanguage.googleapis.com", "/v1beta/openai",
+			"GEMINI_API_KEY" },
+		{ "cohere", "api.cohere.com", "", "CO_API_KEY" },
+		{ "qwen", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1",
+			"DASHSCOPE_API_KEY" },
+		{ "ollama", "127.0.0.1", "/v1", "" },
+		{ "echo", "", "", "" },
+	};
 	struct told t = { .len = 0 };
 	struct conf_options o = { .path = "etc/api-router.conf" };
 	struct conf *c;
 
 	if (access(o.path, R_OK) < 0)
 		o.path = "../etc/api-router.conf";
+	for (size_t i = 0; i < sizeof want / sizeof want[0]; i++)
+		unsetenv(want[i].key);
 	c = conf_load(&o, collect, &t);
-	ck_assert_msg(c != NULL, "%s", t.text);
-	ck_assert_uint_eq(c->n_providers, 3);
-	ck_assert_text(c->providers[0].host, "api.openai.com");
-	ck_assert_text(c->providers[0].base_path, "/v1");
-	ck_assert_text(c->providers[1].host, "api.anthropic.com");
-	ck_assert_text(c->providers[1].base_path, "");
+	ck_assert_msg(c != NULL && t.len == 0, "%s", t.text);
+	ck_assert_uint_eq(c->n_providers, sizeof want / sizeof want[0]);
+	for (size_t i = 0; i < c->n_providers; i++) {
+		const struct conf_provider *p = &c->providers[i];
+
+		ck_assert(str_eq(p->name, str_of(want[i].name)));
+		ck_assert_msg(str_eq(p->host, str_of(want[i].host)), "%s", want[i].name);
+		ck_assert_msg(str_eq(p->base_path, str_of(want[i].path)), "%s", want[i].name);
+		ck_assert_msg(str_eq(p->api_key_name,
+				      want[i].key[0]
+					      ? arena_printf(&c->arena, "env:%s", want[i].key)
+					      : STR("")),
+			"%s: %.*s", want[i].name, STR_ARG(p->api_key_name));
+		ck_assert_uint_eq(p->api_key.len, 0);
+	}
+	ck_assert_uint_eq(c->n_listens, 1);
 	ck_assert_text(c->listens[0].address, "127.0.0.1");
+	ck_assert_uint_eq(c->listens[0].port, 8000);
+	ck_assert_uint_eq(c->n_clients, 0);
+	ck_assert(!c->open);
 	conf_free(c);
 }
 END_TEST

@@ -1,11 +1,12 @@
 /*
  * Routes: which target serves a path and a model, by which weight, under which name, and what
- * /v1/models lists.
+ * /v1/models lists; and the routes of etc/api-router.conf.
  */
 #include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/conf_private.h"
 #include "config/route.h"
@@ -194,5 +195,50 @@ START_TEST(no_routes_at_all)
 }
 END_TEST
 
+/* Present-day names, and how the patterns of etc/api-router.conf tell their owners apart. */
+START_TEST(shipped_routes)
+{
+	static const struct {
+		const char *provider, *models[16];
+	} cases[] = {
+		{ "openai",
+			{ "gpt-4o-mini", "gpt-5.1", "gpt-image-1", "gpt-4o-transcribe",
+				"chatgpt-4o-latest", "o1", "o3-mini", "o4-mini",
+				"text-embedding-3-small", "omni-moderation-latest", "whisper-1",
+				"tts-1-hd", "dall-e-3", "ft:gpt-4o-mini:org::id" } },
+		{ "anthropic", { "claude-sonnet-4-5", "claude-opus-4-1-20250805" } },
+		{ "gemini",
+			{ "gemini-2.5-flash", "gemini-embedding-001", "gemma-3-27b-it",
+				"imagen-4.0-generate-001" } },
+		{ "cohere",
+			{ "command-a-03-2025", "c4ai-aya-expanse-32b", "embed-v4.0",
+				"rerank-v3.5" } },
+		{ "qwen", { "qwen3-coder-plus", "qwen-max", "qwq-plus", "qvq-max" } },
+		{ "ollama",
+			{ "llama3.2", "llama3.1:70b", "mistral", "mistral-nemo", "gemma3",
+				"deepseek-r1", "phi4", "nomic-embed-text", "gpt-oss:20b",
+				"qwen3:8b", "gemma-3:x", "embeddinggemma:300m" } },
+		{ "echo", { "echo" } },
+	};
+	struct conf_options o = { .path = "etc/api-router.conf" };
+	struct conf *c;
+	char want[128];
+
+	if (access(o.path, R_OK) < 0)
+		o.path = "../etc/api-router.conf";
+	c = conf_load(&o, fail_test, NULL);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		for (size_t j = 0; j < 16 && cases[i].models[j]; j++) {
+			snprintf(want, sizeof want, "%s/%s", cases[i].provider, cases[i].models[j]);
+			check(c, "/v1/chat/completions", cases[i].models[j], want);
+		}
+	}
+	check(c, "/v1/chat/completions", "openai/gpt-oss", "openai/gpt-oss");
+	check(c, "/v1/chat/completions", "unheard-of", NONE);
+	conf_free(c);
+}
+END_TEST
+
 UNIT_MAIN("config/route", first_match_wins, catch_all_takes_all, named_model_is_the_routes,
-	map_applies_where_the_target_has_no_model, weights, weights_of_equals, no_routes_at_all)
+	map_applies_where_the_target_has_no_model, weights, weights_of_equals, no_routes_at_all,
+	shipped_routes)
