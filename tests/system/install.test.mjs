@@ -37,6 +37,12 @@ function files(dir) {
 		.map((name) => [name, (statSync(join(dir, name)).mode & 0o7777).toString(8)]));
 }
 
+const presets = Object.fromEntries(['anthropic', 'cohere', 'gemini', 'generic', 'ollama-cloud', 'ollama-local', 'openai', 'qwen']
+	.map((name) => [`etc/odd/api-router/presets/${name}.conf`, '644']));
+// Below DATADIR.
+const DATA = { 'convert-config': '755', 'grafana/api-router.json': '644', 'openapi.yaml': '644', 'prometheus/alerts.yml': '644', 'prometheus/scrape.yml': '644' };
+const dataIn = (dir) => Object.fromEntries(Object.entries(DATA).map(([name, mode]) => [`${dir}/${name}`, mode]));
+
 scenario('install puts each file in its place, keeps a configuration, and uninstall removes all but that', async () => {
 	const dir = join(top, 'all');
 	const conf = join(dir, 'etc/odd/api-router/api-router.conf');
@@ -47,34 +53,55 @@ scenario('install puts each file in its place, keeps a configuration, and uninst
 		'usr/local/sbin/api-router': '755',
 		'usr/local/share/man/man5/api-router.conf.5': '644',
 		'usr/local/share/man/man8/api-router.8': '644',
+		...presets,
+		...dataIn('usr/local/share/api-router'),
 	};
 	await make('install', { DESTDIR: dir });
 	assert.deepEqual(files(dir), expected);
 	assert.deepEqual(readFileSync(conf), readFileSync(join(source, 'etc/api-router.conf')));
+	for (const name of Object.keys(presets))
+		assert.deepEqual(readFileSync(join(dir, name)), readFileSync(join(source, name.replace('odd/api-router/', ''))), name);
+	for (const name of Object.keys(DATA))
+		assert.deepEqual(readFileSync(join(dir, 'usr/local/share/api-router', name)), readFileSync(join(source, 'etc', name)), name);
 
 	writeFileSync(conf, 'mine\n');
+	const qwen = join(dir, 'etc/odd/api-router/presets/qwen.conf');
+	writeFileSync(qwen, 'old\n');
 	const output = await make('install', { DESTDIR: dir });
 	assert.match(output, /api-router\.conf is there already: kept/);
 	assert.deepEqual(files(dir), expected);
 	assert.equal(readFileSync(conf, 'utf8'), 'mine\n');
+	assert.deepEqual(readFileSync(qwen), readFileSync(join(source, 'etc/presets/qwen.conf')), 'a preset is nobody\'s to change');
 
 	await make('uninstall', { DESTDIR: dir });
 	assert.deepEqual(files(dir), { 'etc/odd/api-router/api-router.conf': '640' });
+	for (const name of ['etc/odd/api-router/presets', 'usr/local/share/api-router'])
+		assert.ok(!existsSync(join(dir, name)), `${name} is gone`);
 	assert.equal(readFileSync(conf, 'utf8'), 'mine\n');
 	await make('uninstall', { DESTDIR: dir }); // a second time is no error
+
+	await make('install', { DESTDIR: dir });
+	const own = 'etc/odd/api-router/presets/my.conf';
+	writeFileSync(join(dir, own), 'mine too\n');
+	assert.match(await make('uninstall', { DESTDIR: dir }), /api-router\/presets is kept: it is not empty/);
+	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', own]);
 }, { ms: 300000 });
 
 scenario('the variables move every part, and the service files follow', async () => {
 	const dir = join(top, 'moved');
-	await make('install', { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', INITDIR: '/etc/rc.d', UNITDIR: '/units' });
-	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', 'etc/rc.d/api-router', 'units/api-router.service',
-		'usr/man/man5/api-router.conf.5', 'usr/man/man8/api-router.8', 'usr/sbin/api-router']);
+	const moved = { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', DATADIR: '/srv/data', INITDIR: '/etc/rc.d', UNITDIR: '/units' };
+	await make('install', moved);
+	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', ...Object.keys(presets), 'etc/rc.d/api-router',
+		...Object.keys(dataIn('srv/data')), 'units/api-router.service', 'usr/man/man5/api-router.conf.5', 'usr/man/man8/api-router.8',
+		'usr/sbin/api-router']);
 	const init = readFileSync(join(dir, 'etc/rc.d/api-router'), 'utf8');
 	const unit = readFileSync(join(dir, 'units/api-router.service'), 'utf8');
 	assert.match(init, /^DAEMON=\/usr\/sbin\/api-router$/m);
 	assert.match(unit, /^ExecStart=\/usr\/sbin\/api-router$/m);
 	for (const text of [init, unit])
 		assert.ok(!text.includes('/usr/local/sbin/api-router'));
+	await make('uninstall', moved);
+	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf']);
 	const none = join(top, 'none');
 	await make('install', { DESTDIR: none, INITDIR: '', UNITDIR: '' });
 	assert.ok(!Object.keys(files(none)).some((name) => /init|service/.test(name)));
