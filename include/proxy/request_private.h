@@ -10,6 +10,8 @@
 /* request.c: a failure with a message made up on the spot. */
 void request_fail_text(struct request *r, enum error_kind kind, struct str message,
 	struct str param);
+/* request.c: the id that the head gives the request, else one that is made. */
+void request_set_id(struct request *r);
 /* request.c: there is no memory for it. */
 void request_fail_memory(struct request *r);
 /* request.c: nothing more is told to the client but that it is over. */

@@ -3,9 +3,11 @@
  *
  * Called by answer, when the head is known, for the key, and by attempt, when a provider is chosen,
  * for the limits. A key is compared by its hash with those of all clients, each to
- * its end, so that the time says nothing of them. Of limits two can apply: the client's own or the
- * general one, and the endpoint's or the provider's. Both are looked at before both are charged;
- * when another process has been faster in between, the first is given back.
+ * its end, so that the time says nothing of them; and since that is work which anybody can ask for,
+ * of few fields only. What was a key goes nowhere, wherever in the head it stands. Of limits two
+ * can apply: the client's own or the general one, and the endpoint's or the provider's. Both are
+ * looked at before both are charged; when another process has been faster in between, the first is
+ * given back.
  *
  * A refusal is a whole reply: 401, or 429 with the time after which another try is worth while.
  */
@@ -21,20 +23,28 @@
 static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-api-key"),
 	STR_INIT("api-key"), STR_INIT("x-goog-api-key") };
 
-/* The key in a field; empty when it is another field. */
+/* Fields of a request that are looked at for a key: each is compared with those of all clients. */
+#define LOOKED_MOST 8
+/* Bytes of a key that is found inside other text, too; a shorter one may stand there by chance. */
+#define FOUND_LEAST 16
+
+/* What a field shows as a key; empty when it is another field. *accepted: it stands there as a key
+ * should, and not behind a scheme that is none or is not known. */
 static struct str
-key_in(const struct field *f)
+key_in(const struct field *f, bool *accepted)
 {
-	struct str bearer = STR("bearer ");
+	size_t blank = str_index(f->value, ' '), tab = str_index(f->value, '\t');
+	struct str scheme = str_head(f->value, blank < tab ? blank : tab);
+	struct str rest = str_trim(str_skip(f->value, scheme.len));
+	bool bearer = rest.len > 0 && str_eq_nocase(scheme, STR("bearer"));
 
 	for (size_t i = 0; i < sizeof key_fields / sizeof key_fields[0]; i++) {
 		if (!str_eq_nocase(f->name, key_fields[i]))
 			continue;
-		if (i > 0)
-			return f->value;
-		if (str_eq_nocase(str_head(f->value, bearer.len), bearer))
-			return str_trim(str_skip(f->value, bearer.len));
+		*accepted = (i == 0) == bearer;
+		return rest.len > 0 && (i == 0 || bearer) ? rest : f->value;
 	}
+	*accepted = false;
 	return STR("");
 }
 
@@ -63,29 +73,75 @@ refuse_key(struct request *r, bool shown)
 	request_fail(r, &e, STR("www-authenticate: Bearer\r\n"));
 }
 
-bool
-admit_client(struct request *r)
+/* Take out every field that shows a client's key, and unseen those past LOOKED_MOST. *key: the
+ * first that admits; its client is r->key. False when none stands where a key should. */
+static bool
+take_keys(struct request *r, struct str *key)
 {
-	const struct conf *c = r->proxy->conf;
-	bool shown = false;
+	bool any = false, accepted;
+	unsigned looked = 0;
 	size_t n = 0;
 
-	if (c->n_clients == 0)
-		return true;
 	for (size_t i = 0; i < r->head.n; i++) {
-		struct str key = key_in(&r->head.fields[i]);
-		const struct conf_client *client = key.len > 0 ? client_of(c, key) : NULL;
+		struct field f = r->head.fields[i];
+		struct str shown = key_in(&f, &accepted);
+		const struct conf_client *client;
 
-		shown = shown || key.len > 0;
-		if (client && !r->key)
+		if (shown.len > 0 && ++looked > LOOKED_MOST)
+			continue;
+		client = shown.len > 0 ? client_of(r->proxy->conf, shown) : NULL;
+		any = any || (accepted && shown.len > 0);
+		if (client && accepted && !r->key) {
 			r->key = client;
+			*key = shown;
+		}
 		if (!client)
+			r->head.fields[n++] = f;
+	}
+	r->head.n = n;
+	return any;
+}
+
+static bool
+holds(struct str text, struct str key)
+{
+	return key.len < FOUND_LEAST ? str_eq(text, key) : str_find(text, key) < text.len;
+}
+
+/* Whatever else of the head holds the key that admits. False: the request was refused. */
+static bool
+take_strays(struct request *r, struct str key)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->head.n; i++) {
+		if (!holds(r->head.fields[i].value, key))
 			r->head.fields[n++] = r->head.fields[i];
 	}
 	r->head.n = n;
-	if (!r->key)
-		refuse_key(r, shown);
-	return r->key != NULL;
+	if (holds(r->id, key))
+		request_set_id(r);
+	if (!holds(r->head.query, key))
+		return true;
+	request_fail_text(r, ERROR_INVALID,
+		STR("the query holds the client key, and would go on to the provider: send the key in a field of the head alone"),
+		STR(""));
+	return false;
+}
+
+bool
+admit_client(struct request *r)
+{
+	struct str key = STR("");
+	bool shown;
+
+	if (r->proxy->conf->n_clients == 0)
+		return true;
+	shown = take_keys(r, &key);
+	if (r->key)
+		return take_strays(r, key);
+	refuse_key(r, shown);
+	return false;
 }
 
 /* A limit that applies. */

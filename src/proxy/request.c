@@ -51,8 +51,8 @@ random_id(struct request *r)
 	return (struct str){ id, id ? 32 : 0 };
 }
 
-static void
-set_id(struct request *r)
+void
+request_set_id(struct request *r)
 {
 	struct str given = head_value(&r->head, STR("x-request-id"));
 	bool usable = given.len >= 1 && given.len <= 128;
@@ -157,7 +157,7 @@ request_new_broken(struct proxy *p, const struct request_start *start)
 	struct request *r = request_alloc(p, start);
 
 	if (r)
-		set_id(r);
+		request_set_id(r);
 	return r;
 }
 
@@ -173,7 +173,7 @@ request_new(struct proxy *p, const struct request_start *start, enum head_fault 
 	text = arena_copy(&r->arena, start->head);
 	if (text.p) {
 		read_head(r, text, fault);
-		set_id(r);
+		request_set_id(r);
 	}
 	if (r->arena.failed) {
 		request_destroy(&r->freed);

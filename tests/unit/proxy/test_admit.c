@@ -149,6 +149,7 @@ START_TEST(places)
 		{ "x-api-key: nobody\r\nx-api-key: " ALICE "\r\n", "alice" },
 		{ "api-key: " BOB "\r\nx-api-key: " ALICE "\r\n", "bob" },
 		{ "Connection: x-api-key\r\nx-api-key: " ALICE "\r\n", "alice" },
+		{ "Authorization: Bearer\t" ALICE "\r\n", "alice" },
 		{ "", NULL },
 		{ "Authorization:\r\n", NULL },
 		{ "Authorization: Bearer\r\n", NULL },
@@ -236,6 +237,17 @@ START_TEST(keys_go_nowhere)
 		{ "x-api-key: " ALICE "\r\nX-Api-Key: " ALICE "\r\nAPI-KEY: " ALICE
 		  "\r\nX-Goog-Api-Key: " BOB "\r\nAuthorization: BEARER  " BOB "\r\n",
 			NULL },
+		/* in a form that admits nobody, beside one that does */
+		{ "x-api-key: " ALICE "\r\nAuthorization: " BOB "\r\n", NULL },
+		{ "x-api-key: " ALICE "\r\nAuthorization: Bearer\t" BOB "\r\n", NULL },
+		{ "x-api-key: " ALICE "\r\nAuthorization: Token  " BOB "\r\n", NULL },
+		{ "x-api-key: " ALICE "\r\napi-key: Bearer " BOB "\r\n", NULL },
+		/* the one that admits, in any other text */
+		{ "x-api-key: " ALICE "\r\nAuthorization: Key=\"" ALICE "\"\r\n", NULL },
+		{ "x-api-key: " ALICE "\r\nOpenAI-Organization: " ALICE "\r\nX-Title: my " ALICE
+		  "\r\nUser-Agent: x/" ALICE "\r\nX-Request-Id: " ALICE
+		  "\r\nanthropic-beta: a," ALICE "\r\n",
+			NULL },
 		{ "Connection: keep-alive, x-api-key\r\nx-api-key: " ALICE "\r\nx-api-key: " BOB
 		  "\r\n",
 			NULL },
@@ -265,6 +277,63 @@ START_TEST(keys_go_nowhere)
 			ck_assert_msg(!strstr(text, "ar-"), "case %zu: %s", i, text);
 			end();
 		}
+	}
+	teardown();
+}
+END_TEST
+
+/* The key that admits does not stand in the query as well: its values go on to the provider. */
+START_TEST(a_key_in_the_query_is_refused)
+{
+	setup();
+	begin(POST "?api-version=1&key=" ALICE, "x-api-key: " ALICE "\r\n");
+	ck_assert(!admit_client(r));
+	ck_assert_uint_eq(r->status, 400);
+	ck_told("the query holds the client key");
+	ck_assert_ptr_null(strstr(told, ALICE));
+	end();
+	begin(POST "?api-version=1&key=sk-other", "x-api-key: " ALICE "\r\n");
+	ck_assert(admit_client(r));
+	end();
+	teardown();
+}
+END_TEST
+
+/* A short key is no reason to take out what has its letters by chance. */
+START_TEST(a_short_key_is_found_whole_only)
+{
+	const char *text;
+
+	setup();
+	secret_hash(STR("app"), clients[0].hash);
+	begin(POST "?version=app", "x-api-key: app\r\nX-Title: my app\r\nOpenAI-Project: app\r\n");
+	ck_assert(admit_client(r));
+	text = upstream(DIALECT_OPENAI, CREDENTIAL_CLIENT);
+	ck_assert_ptr_nonnull(strstr(text, "X-Title: my app\r\n"));
+	ck_assert_ptr_null(strstr(text, "OpenAI-Project"));
+	end();
+	teardown();
+}
+END_TEST
+
+/* Each key is compared with those of all clients, which anybody can have done: of a head that holds
+ * nothing but keys only the first eight are, and the rest goes nowhere. */
+START_TEST(few_keys_are_looked_at)
+{
+	static char fields[8000];
+
+	setup();
+	for (int keys = 7; keys <= 8; keys++) {
+		size_t len = 0;
+
+		for (int i = 0; i < keys; i++)
+			len += (size_t)snprintf(fields + len, sizeof fields - len,
+				"api-key: sk-%d\r\n", i);
+		snprintf(fields + len, sizeof fields - len, "x-api-key: " ALICE "\r\n");
+		begin(POST, fields);
+		ck_assert_int_eq(admit_client(r), keys == 7);
+		ck_assert_ptr_null(strstr(upstream(DIALECT_ANTHROPIC, CREDENTIAL_CLIENT), "ar-"));
+		end();
 	}
 	teardown();
 }
@@ -526,7 +595,8 @@ START_TEST(a_429_says_when_to_come_again)
 END_TEST
 
 UNIT_MAIN("proxy/admit", places, without_clients_everyone_is_admitted, an_empty_key_is_none,
-	keys_go_nowhere, refusals, paths, own_limit_in_place_of_the_general_one,
+	keys_go_nowhere, a_key_in_the_query_is_refused, a_short_key_is_found_whole_only,
+	few_keys_are_looked_at, refusals, paths, own_limit_in_place_of_the_general_one,
 	general_limit_by_address, endpoints_limit_in_place_of_the_providers,
 	refused_by_one_charges_none, first_is_given_back_when_the_second_refuses,
 	a_429_says_when_to_come_again)
