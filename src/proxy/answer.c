@@ -192,6 +192,8 @@ answer_own(struct request *r)
 		answer_options(r, STR("GET, HEAD, POST, OPTIONS"));
 		return true;
 	}
+	if (own && own->keyed && wants_anthropic(r)) /* the shape of errors, too */
+		r->dialect = DIALECT_ANTHROPIC;
 	if (!own && !r->endpoint) {
 		refuse_path(r);
 		return true;

@@ -371,6 +371,13 @@ START_TEST(refusals)
 	ck_told("authentication_error");
 	ck_told(unknown);
 	end();
+	for (int i = 0; i < 2; i++) {
+		begin(i == 0 ? "GET /v1/models" : "GET /v1/models/echo",
+			"anthropic-version: 2023-06-01\r\n");
+		ck_assert(answer_own(r));
+		ck_told("{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\"");
+		end();
+	}
 	teardown();
 }
 END_TEST
