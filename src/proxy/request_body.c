@@ -17,6 +17,7 @@
 #include "proxy/request_private.h"
 
 #define STORE_MOST (1024 * 1024)
+#define MODEL_ESCAPED 32 /* bytes of "model" with each letter as \u006d and the quotes */
 
 static void
 fail_json(struct request *r)
@@ -98,6 +99,20 @@ take_stream(struct request *r, const struct json_token *value)
 	return 0;
 }
 
+/* Some providers (Go's JSON reader does) take "Model" for `model`. A client that may not use all
+ * models could so name one that is not its own behind the router's back. `text` has the quotes. */
+static bool
+is_other_model(struct request *r, struct str text, const struct json_token *t)
+{
+	struct json_token alone = *t;
+
+	if (!r->key || r->key->n_models == 0 || text.len == 0 || text.len > MODEL_ESCAPED)
+		return false;
+	alone.start = 0;
+	alone.end = text.len;
+	return str_eq_nocase(json_string(text, &alone, &r->arena, NULL), STR("model"));
+}
+
 /* A key is looked at in the piece in which it ends: it is gone from a streaming body when its value
  * is whole. */
 static int
@@ -111,6 +126,8 @@ take_key(struct request *r, struct str piece, const struct json_token *key)
 						    : REQUEST_OTHER;
 	if (r->member == REQUEST_MODEL && r->model.p)
 		return refuse_member(r, STR("model"), "stands twice in the body");
+	if (r->member == REQUEST_OTHER && is_other_model(r, text, key))
+		return refuse_member(r, STR("model"), "must be written in small letters");
 	return 0;
 }
 

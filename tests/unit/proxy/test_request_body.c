@@ -360,6 +360,46 @@ START_TEST(test_streaming_second_model)
 END_TEST
 
 /* Short keys whose long values lie across many pieces: their text is gone by then. */
+/* A client whose key admits some models only does not name another one in another case, which a
+ * provider may take for the model; who may use all of them can send what he wants. */
+START_TEST(test_second_model_in_another_case)
+{
+	static const struct str bodies[] = {
+		STR_INIT(
+			"{\"model\":\"echo\",\"Model\":\"remote\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
+		STR_INIT(
+			"{\"MODEL\":\"remote\",\"model\":\"echo\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
+		STR_INIT(
+			"{\"model\":\"echo\",\"\\u004d\\u004f\\u0044\\u0045\\u004c\":1,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
+		STR_INIT(
+			"{\"model\":\"echo\",\"x\":{\"Model\":1},\"Models\":1,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
+	};
+	struct str own = STR("e*");
+	struct conf_client key = { .name = STR("alice"), .models = &own };
+
+	setup();
+	for (size_t n_models = 0; n_models < 2; n_models++) {
+		key.n_models = n_models;
+		for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+			bool refused = n_models > 0 && i < 3;
+
+			begin(bodies[i].len);
+			request->key = &key;
+			feed(bodies[i], i == 0 ? 1 : 0);
+			settle();
+			ck_assert_uint_eq(request->status, refused ? 400 : 200);
+			ck_assert_msg(!refused ||
+					str_find(buf_str(&client.body),
+						STR("`model` must be written in small letters")) <
+						buf_len(&client.body),
+				"%.*s", STR_ARG(buf_str(&client.body)));
+			give_up();
+		}
+	}
+	house_close(&house);
+}
+END_TEST
+
 START_TEST(test_streaming_values_across_pieces)
 {
 	size_t front;
@@ -471,6 +511,7 @@ main(void)
 	tcase_add_test(tcase, test_streaming_is_the_same_bytes);
 	tcase_add_test(tcase, test_streaming_broken_at_the_end);
 	tcase_add_test(tcase, test_streaming_second_model);
+	tcase_add_test(tcase, test_second_model_in_another_case);
 	tcase_add_test(tcase, test_streaming_values_across_pieces);
 	tcase_add_test(tcase, test_what_does_not_stream);
 	tcase_add_test(tcase, test_too_large);
