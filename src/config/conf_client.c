@@ -34,6 +34,16 @@ read_hex(struct str s, uint8_t out[SECRET_HASH])
 	return 0;
 }
 
+/* The hash of nothing is what comes of hashing a variable that is not set. */
+static bool
+is_of_nothing(const uint8_t hash[SECRET_HASH])
+{
+	uint8_t nothing[SECRET_HASH];
+
+	secret_hash(STR(""), nothing);
+	return secret_hash_eq(hash, nothing);
+}
+
 /* A key from the environment or from a file becomes its hash. */
 static void
 fetch_key(struct conf_loader *l, const config_setting_t *s, struct str spec, struct conf_client *c)
@@ -56,13 +66,14 @@ fetch_key(struct conf_loader *l, const config_setting_t *s, struct str spec, str
 			"has fewer than %d characters, which is soon guessed: api-router -k makes a key",
 			KEY_LEAST);
 	else if (!head_value_valid(key))
-		conf_error(l, s, "is not what a key can be: it holds a control character");
+		conf_error(l, s,
+			"is not what a key can be: it holds a control character, or begins or ends with white space");
 	else
 		secret_hash(key, c->hash);
 	if (warning)
 		log_warn("%s:%u: %.*s: %s", conf_place(s)->file, conf_place(s)->line, STR_ARG(spec),
 			warning);
-	if (found >= 0 && key.len > 0) {
+	if (key.p && key.len > 0) {
 		char *p;
 
 		memcpy(&p, &key.p, sizeof p);
@@ -85,6 +96,10 @@ read_key(struct conf_loader *l, config_setting_t *s, struct conf_client *c)
 	} else if (str_starts(spec, SHA256)) {
 		if (read_hex(str_skip(spec, SHA256.len), c->hash) < 0)
 			conf_error(l, place, "must have 64 hexadecimal digits behind sha256:");
+		else if (is_of_nothing(c->hash))
+			conf_error(l, place,
+				"is the hash of an empty key, which nobody can send: api-router -k %.*s makes one",
+				STR_ARG(str_head(c->name, 64)));
 		c->key = arena_copy(&l->conf->arena, spec);
 	} else if (str_starts(spec, STR("env:")) || str_starts(spec, STR("file:"))) {
 		c->key = arena_copy(&l->conf->arena, spec);
@@ -118,11 +133,13 @@ read_client(struct conf_loader *l, config_setting_t *s, struct conf_client *c, b
 {
 	unsigned errors = l->teller->n;
 
+	if (!config_setting_is_group(s)) { /* not shown: it may be a key */
+		conf_error(l, s, "must be a group { key = \"...\"; }");
+		return;
+	}
 	conf_preset(&l->conf->arena, SCOPE_CLIENT, c);
 	c->rate = conf_member(s, "rate_limit") ? (struct conf_rate){ 0, 0 } : l->conf->rate;
 	conf_group_read(l, s, SCOPE_CLIENT, c);
-	if (!config_setting_is_group(s))
-		return;
 	if (!list) {
 		if (conf_member(s, "name"))
 			conf_error(l, conf_named(s, "name"), "is said already");

@@ -71,6 +71,9 @@ START_TEST(client_keys_of_the_environment)
 	setenv("TEST_CONF_SHORT", "short", 1);
 	refuse("clients: { a: { key = \"env:TEST_CONF_SHORT\"; }; };\n" ECHO_,
 		"t.conf:1: clients.a.key has fewer than 16 characters, which is soon guessed: api-router -k makes a key\n");
+	setenv("TEST_CONF_BLANK", "a-key-of-20-letters. ", 1);
+	refuse("clients: { a: { key = \"env:TEST_CONF_BLANK\"; }; };\n" ECHO_,
+		"t.conf:1: clients.a.key is not what a key can be: it holds a control character, or begins or ends with white space\n");
 }
 END_TEST
 
