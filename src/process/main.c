@@ -25,6 +25,7 @@
 
 #include "base/version.h"
 #include "config/secret.h"
+#include "json/text.h"
 #include "process/generation.h"
 #include "process/master.h"
 #include "process/pidfile.h"
@@ -111,9 +112,13 @@ client_name_of(const char *name)
 {
 	if (name[0] == '\0' || strlen(name) > 128)
 		misused("-k: a client's name has 1 to 128 bytes", "");
-	for (const char *p = name; *p != '\0'; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			misused("-k: a client's name holds no control characters", "");
+	uint32_t utf8 = 0;
+	bool plain = true;
+	for (const char *p = name; *p != '\0' && plain; p++)
+		plain = (unsigned char)*p >= ' ' && *p != 0x7f &&
+			json_utf8_step(&utf8, (unsigned char)*p) == 0;
+	if (!plain || utf8 != 0)
+		misused("-k: a client's name is UTF-8 without control characters", "");
 	return name;
 }
 

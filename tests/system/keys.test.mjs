@@ -2,10 +2,12 @@
 // and that none of them is ever seen anywhere else.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { confText } from '../lib/conf.mjs';
+import { binary } from '../lib/daemon.mjs';
 import { alive, listens, workers } from '../lib/processes.mjs';
 import { scenario, until } from '../lib/scenario.mjs';
 import { chunk, LAST_CHUNK } from '../lib/wire.mjs';
@@ -90,6 +92,9 @@ scenario('-k refuses a name that no configuration can hold', async (s) => {
 		assert.ok(run.stderr.includes(why), run.stderr);
 		assert.equal(run.stdout, '');
 	}
+	const { status: code, stdout, stderr } = spawnSync('sh', ['-c', 'exec "$0" -k "$(printf "a\\377")"', binary], { encoding: 'utf8' });
+	assert.deepEqual([code, stdout], [64, '']);
+	assert.match(stderr, /UTF-8/);
 	assert.equal((await d.runBare('-k', 'x'.repeat(128))).code, 0);
 });
 
