@@ -320,7 +320,40 @@ START_TEST(literal_is_left_nowhere)
 }
 END_TEST
 
+/* Of a client's key nothing is left: neither of one that a file gives, nor of one that was written
+ * in the text, where it may not stand. */
+START_TEST(client_keys_are_left_nowhere)
+{
+	static const char *const texts[][2] = { { "clients: { a: { key = \"", "\"; }; };" },
+		{ "clients = ( { key = \"", "\" \"x\"; } );" } };
+	struct conf_options o = { .path = "/etc/t.conf" };
+	char *text = malloc(128), key[33];
+	struct conf *c;
+
+	for (int i = 0; i < 32; i++)
+		key[i] = (char)('a' + i * 11 % 26);
+	key[32] = '\0';
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0] && !under_valgrind(); i++) {
+		snprintf(text, 128, "%s%s%s", texts[i][0], key, texts[i][1]);
+		ck_assert_ptr_null(conf_load_text(&o, str_of(text), ignore, NULL));
+		explicit_bzero(text, 128);
+		ck_assert_msg(count_in_memory(key, 32) == 0, "case %zu", i);
+	}
+	snprintf(text, 128,
+		"clients: { a: { key = \"%s\"; }; };\n"
+		"providers: { e: { dialect = \"echo\"; }; };",
+		file_with(key, 0600));
+	c = conf_load_text(&o, str_of(text), ignore, NULL);
+	ck_assert_ptr_nonnull(c);
+	if (!under_valgrind())
+		ck_assert_uint_eq(count_in_memory(key, 32), 0);
+	conf_free(c);
+	unlink(path);
+	free(text);
+}
+END_TEST
+
 UNIT_MAIN("config/secret", literals, names, variable_is_moved_out_of_the_environment,
 	environment_of_the_process_is_blank, missing_and_empty_variables,
 	names_that_no_variable_has, files, file_that_others_can_read, files_that_cannot_be_read,
-	out_of_memory, wipe, literal_is_left_nowhere)
+	out_of_memory, wipe, literal_is_left_nowhere, client_keys_are_left_nowhere)
