@@ -3,8 +3,8 @@
  * back must be whole HTTP replies, one after the other; afterwards all gauges are zero and all
  * memory is back, also when memory fails on the way.
  *
- * The input: a byte that seeds the sizes of the pieces, one that says at which allocation memory
- * begins to fail (0: never), then what the client sends.
+ * The input: a byte that seeds the sizes of the pieces, and with its top bit asks for a client key;
+ * one that says at which allocation memory begins to fail (0: never), then what the client sends.
  */
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +108,21 @@ check_replies(void)
 		in = str_skip(in, reply_len(in));
 }
 
+/* Who shows this key may use the model of the echo provider. */
+static void
+ask_for_keys(bool keys)
+{
+	static struct str model = STR_INIT("echo");
+	static struct conf_client client = { .name = STR_INIT("alice"),
+		.models = &model,
+		.n_models = 1,
+		.rate = { 1000000, 100000 } };
+
+	secret_hash(STR("a-key-of-19-letters"), client.hash);
+	house.conf.clients = &client;
+	house.conf.n_clients = keys;
+}
+
 /* Whether a reply to HEAD has a body is known to who asked only. */
 static bool
 may_ask_head(const uint8_t *data, size_t size)
@@ -126,6 +141,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		house_open(&house, 1);
 	if (size < 2)
 		return 0;
+	ask_for_keys(data[0] & 0x80);
 	house_tidy(&house);
 	start = mem_used();
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
