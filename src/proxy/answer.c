@@ -200,8 +200,6 @@ answer_own(struct request *r)
 	}
 	if (r->endpoint && str_eq(method, STR("POST")))
 		return !admit_client(r);
-	if (own && own->keyed && wants_anthropic(r))
-		r->dialect = DIALECT_ANTHROPIC;
 	if (str_eq(method, STR("OPTIONS")))
 		answer_options(r, allow);
 	else if (!own || (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))))
