@@ -15,7 +15,8 @@
  * decides: CRLF makes a delimiter, a bare CR or LF a fault. A boundary has no line end in it, so
  * that for one which is cut a count of the bytes that matched is enough: when the next byte does
  * not match, none of them can begin another. All else that does not stand in the picture is a
- * fault, which is for good.
+ * fault, which is for good. So is a D in the EPILOGUE: there are readers who go on with parts
+ * there.
  */
 #include "http/multipart.h"
 
@@ -183,6 +184,18 @@ boundary_valid(struct str boundary)
 		boundary.p[boundary.len - 1] != ' ';
 }
 
+/* Some readers take the first "boundary" in a Content-Type, wherever it stands. */
+static bool
+tells_boundary(struct str text)
+{
+	struct str word = STR("boundary");
+
+	for (; text.len >= word.len; text = str_skip(text, 1))
+		if (str_eq_nocase(str_head(text, word.len), word))
+			return true;
+	return false;
+}
+
 static int
 boundary_find(struct multipart *m, struct str params, struct str *boundary)
 {
@@ -194,10 +207,11 @@ boundary_find(struct multipart *m, struct str params, struct str *boundary)
 		params = str_skip(params, (size_t)len);
 		if (str_index(p.name, '*') < p.name.len)
 			return fault_line(m, "a parameter is extended or in sections");
-		if (!str_eq_nocase(p.name, STR("boundary")))
-			continue;
-		if (boundary->p != NULL)
+		bool is_it = str_eq_nocase(p.name, STR("boundary"));
+		if (is_it ? boundary->p != NULL : tells_boundary(p.name) || tells_boundary(p.raw))
 			return fault_line(m, "it has two boundaries");
+		if (!is_it)
+			continue;
 		*boundary = p.raw;
 	}
 	if (len < 0)
@@ -283,6 +297,9 @@ plain_decode(struct multipart *m, const struct param *p, struct str *name)
 	char *out = m->kept + (p->raw.p - m->kept);
 	size_t n = 0;
 
+	/* RFC 7578 5.1 has none of them, yet some readers decode them */
+	if (str_find(p->raw, STR("=?")) < p->raw.len)
+		return fault_line(m, "a name holds an encoded word (RFC 2047)");
 	for (size_t i = 0; i < p->raw.len; i++) {
 		struct str rest = str_skip(p->raw, i);
 		char escaped = p->quoted ? browser_escape(rest) : 0;
@@ -564,6 +581,7 @@ step(struct multipart *m, char c)
 		if (c != '\n')
 			fault_at(m, m->read - 1, boundary_bare_cr);
 		m->state = EPILOGUE;
+		m->line = LINE_FIRST;
 		return false;
 	default:
 		head_step(m, c);
@@ -653,7 +671,9 @@ boundary_begin(struct multipart *m)
 	uint64_t at = m->read - m->dash_len;
 
 	m->matched = 0;
-	if (m->line == LINE_CR || m->line == LINE_LF)
+	if (m->state == EPILOGUE)
+		fault_at(m, at, "a boundary stands behind the closing one");
+	else if (m->line == LINE_CR || m->line == LINE_LF)
 		fault_at(m, at, "a boundary stands on a line that a bare CR or LF began");
 	else if (m->state == CONTENT && m->line == LINE_FIRST)
 		fault_at(m, at, "a boundary stands right behind the head of a part");
@@ -662,7 +682,7 @@ boundary_begin(struct multipart *m)
 	m->state = BOUNDARY;
 }
 
-/* Preamble or content. */
+/* Preamble, content or epilogue. */
 static size_t
 text_read(struct multipart *m, struct str in)
 {
@@ -710,12 +730,10 @@ bulk_read(struct multipart *m, struct str in)
 	switch (m->state) {
 	case PREAMBLE:
 	case CONTENT:
+	case EPILOGUE:
 		return text_read(m, in);
 	case HEAD:
 		return head_text(m, in);
-	case EPILOGUE:
-		m->read += in.len;
-		return in.len;
 	default:
 		return 0;
 	}

@@ -220,7 +220,7 @@ static const struct good_case good[] = {
 	GOOD(XYZ, FIRST HEAD("a") "b" E "--XYZ--", FIELD("a", "b")),
 	GOOD(XYZ, FIRST HEAD("a") "b" E "--XYZ-- \t ", FIELD("a", "b")),
 	GOOD(XYZ, FIRST HEAD("a") "b" E "--XYZ--\t" E, FIELD("a", "b")),
-	GOOD(XYZ, FIRST HEAD("a") "b" LAST "\n--XYZ\n" FIRST "\0\r", FIELD("a", "b")),
+	GOOD(XYZ, FIRST HEAD("a") "b" LAST "\n-XYZ\n --XYZ" E "--XY" E "\0\r", FIELD("a", "b")),
 	GOOD(XYZ, "--XYZ \t " E HEAD("a") "b" E "--XYZ\t" E HEAD("c") "d" LAST, FIELD("a", "b"),
 		FIELD("c", "d")),
 	GOOD(XYZ, FIRST HEAD("a") NEXT HEAD("b") E NEXT HEAD("a") "c" NEXT HEAD("") "d" LAST,
@@ -244,7 +244,7 @@ static const struct good_case good[] = {
 	GOOD(XYZ, FIRST "Content-Transfer-Encoding:" E HEAD("a") "b" LAST, CODED("a", "b")),
 	/* boundaries */
 	GOOD("multipart/form-data; boundary=-",
-		"---" E HEAD("a") "b" E "--" E "--a-----" E "-----" E "-----",
+		"---" E HEAD("a") "b" E "--" E "--a-----" E "-----" E "--",
 		FIELD("a", "b" E "--" E "--a-----")),
 	GOOD("multipart/form-data; boundary=-", "---" E HEAD("a") "b" E "-----", FIELD("a", "b")),
 	GOOD("multipart/form-data; boundary=\"a:b c\"",
@@ -373,6 +373,7 @@ struct bad_case {
 #define ALONE "a boundary is followed by something else on its line"
 #define BOUNDARY_CR "the line of a boundary has a CR without LF"
 #define BARE "a boundary stands on a line that a bare CR or LF began"
+#define AFTER "a boundary stands behind the closing one"
 #define NO_FIELD "a line in the head of a part is no field"
 #define FOLDED "a line in the head of a part is folded"
 #define BEHIND "a boundary stands right behind the head of a part"
@@ -423,6 +424,10 @@ static const struct bad_case bad[] = {
 	BAD(1, FIRST HEAD("a") "b" E "--XYZ-- \t", "a" E, ALONE),
 	BAD(1, FIRST HEAD("a") "b" E "--XYZ--", "\ra", BOUNDARY_CR),
 	BAD(1, FIRST HEAD("a") "b" E "--XYZ-- ", "\r", BOUNDARY_CR),
+	BAD(1, FIRST HEAD("a") "b" LAST, FIRST HEAD("model") "c" LAST, AFTER),
+	BAD(1, FIRST HEAD("a") "b" LAST "epilogue" E, "--XYZ--" E, AFTER),
+	BAD(1, FIRST HEAD("a") "b" LAST "epilogue\n", "--XYZ", AFTER),
+	BAD(1, FIRST HEAD("a") "b" LAST "\r", "--XYZa", AFTER),
 	/* boundaries that only some see */
 	BAD(0, "\n", FIRST HEAD("a") "b" LAST, BARE),
 	BAD(0, "\r", FIRST HEAD("a") "b" LAST, BARE),
@@ -488,6 +493,7 @@ END_TEST
 #define MALFORMED "a parameter is malformed"
 #define TWICE "a Content-Disposition has a parameter twice"
 #define SECTIONS "a parameter is extended or in sections"
+#define WORD "a name holds an encoded word (RFC 2047)"
 #define HIDES "a quoted parameter has another one inside"
 #define NO_NAME "a Content-Disposition has no name"
 #define NOT_FORM "a Content-Disposition is not form-data"
@@ -525,6 +531,7 @@ static const struct disposition_case {
 		true },
 	{ "form-data; name=a; filename=\"\\b\\\\\\\"; c\"", NULL, STR_INIT("a"), true },
 	{ "form-data; name=a; filename=\"; names=b\"", NULL, STR_INIT("a"), true },
+	{ "form-data; name=\"a?=b\"; filename=\"=?utf-8?Q?c?=\"", NULL, STR_INIT("a?=b"), true },
 	{ "form-data; name=a; filename=\"; rename=b\"", NULL, STR_INIT("a"), true },
 	{ "form-data; name=a; size=1; filename-parm=b", NULL, STR_INIT("a"), false },
 	{ "form-data; name*=UTF-8''mod%65l", NULL, STR_INIT("model"), false },
@@ -546,6 +553,8 @@ static const struct disposition_case {
 	{ "form-data", NO_NAME, { NULL, 0 }, false },
 	{ "form-data;", NO_NAME, { NULL, 0 }, false },
 	{ "form-data; filename=a", NO_NAME, { NULL, 0 }, false },
+	{ "form-data; name=\"=?utf-8?Q?model?=\"", WORD, { NULL, 0 }, false },
+	{ "form-data; name=\"a =?x\"; filename=b", WORD, { NULL, 0 }, false },
 	{ "form-data;; name=a", MALFORMED, { NULL, 0 }, false },
 	{ "form-data; name=a;;", MALFORMED, { NULL, 0 }, false },
 	{ "form-data; name", MALFORMED, { NULL, 0 }, false },
@@ -654,6 +663,9 @@ static const struct type_case {
 	{ "multipart/form-data; boundary=a; boundary=a", "it has two boundaries", NULL },
 	{ "multipart/form-data; boundary=a; Boundary=\"b\"", "it has two boundaries", NULL },
 	{ "multipart/form-data; boundary=\"\"; boundary=b", "it has two boundaries", NULL },
+	{ "multipart/form-data; xboundary=a; boundary=b", "it has two boundaries", NULL },
+	{ "multipart/form-data; boundary=b; Boundary2=a", "it has two boundaries", NULL },
+	{ "multipart/form-data; x=\"BOUNDARY=a\"; boundary=b", "it has two boundaries", NULL },
 	{ "multipart/form-data; boundary=a; boundary*=utf-8''b", SECTIONS, NULL },
 	{ "multipart/form-data; boundary*0=a; boundary*1=b", SECTIONS, NULL },
 	{ "multipart/form-data; boundary=", MALFORMED, NULL },
