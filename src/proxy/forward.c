@@ -108,7 +108,8 @@ fields_of(const struct forward_request *f)
 	return (struct fields){ f->provider->headers, f->provider->n_headers };
 }
 
-/* The type of a form names its boundary: nothing else can take its place. */
+/* The type of a form names its boundary: nothing else can take its place, and without it the
+ * provider would read another body than the router has. */
 static bool
 is_fixed(const struct forward_request *f, struct str name)
 {
@@ -224,7 +225,7 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 		struct str name = h->fields[i].name;
 
 		if (!listed(passed, COUNT(passed), name) || configured(f, name) ||
-			head_hop_by_hop(h, name))
+			(head_hop_by_hop(h, name) && !is_fixed(f, name)))
 			continue;
 		if (str_eq_nocase(name, STR("content-type"))) {
 			if (type || !(f->form || is_json(h->fields[i].value)))

@@ -100,6 +100,36 @@ START_TEST(test_configured_fields_win)
 }
 END_TEST
 
+/* The type of a form goes upstream as it came, whatever the configuration or the client says. */
+START_TEST(test_type_of_a_form)
+{
+	static const char head[] = LINE
+		"Connection: close, Content-Type\r\nContent-Type: multipart/form-data; boundary=a\r\n"
+		"Content-Type: multipart/form-data; boundary=b\r\n\r\n";
+	struct conf_header headers[] = {
+		{ STR("content-Type"), STR("application/x") },
+		{ STR("X-Odd"), STR("1") },
+	};
+	struct field fields[20];
+	struct head h = parse_request(head, fields);
+	struct forward_request f = { .client = &h,
+		.provider = &provider,
+		.path = STR("/audio/transcriptions"),
+		.request_id = STR("id-1"),
+		.form = true,
+		.length = 42 };
+
+	setup(DIALECT_OPENAI, CREDENTIAL_NONE, "");
+	provider.headers = headers;
+	provider.n_headers = 2;
+	forward_request_head(&out, &f);
+	ck_assert(str_eq(buf_str(&out),
+		STR("POST /base/v1/audio/transcriptions HTTP/1.1\r\nhost: api.test:8443\r\n"
+		    "Content-Type: multipart/form-data; boundary=a\r\nX-Odd: 1\r\n"
+		    "accept-encoding: identity\r\nx-request-id: id-1\r\ncontent-length: 42\r\n\r\n")));
+}
+END_TEST
+
 START_TEST(test_query)
 {
 	static const struct {
@@ -282,5 +312,6 @@ START_TEST(test_memory)
 }
 END_TEST
 
-UNIT_MAIN("proxy/forward", test_fields_upstream, test_configured_fields_win, test_query,
-	test_credentials, test_anthropic_version, test_reply_fields, test_own_reply, test_memory)
+UNIT_MAIN("proxy/forward", test_fields_upstream, test_configured_fields_win, test_type_of_a_form,
+	test_query, test_credentials, test_anthropic_version, test_reply_fields, test_own_reply,
+	test_memory)
