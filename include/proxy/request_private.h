@@ -24,6 +24,8 @@ int json_end(struct request *r);
 bool form_begin(struct request *r);
 int form_read(struct request *r, struct str piece);
 int form_end(struct request *r);
+/* request_form.c: can this name stand in the form? False when the request was refused for it. */
+bool form_takes(struct request *r, struct str model);
 
 /* request.c: the relay's part is over; usage is kept. */
 void request_unrelay(struct request *r);

@@ -486,7 +486,7 @@ attempt_next(struct request *r)
 		refuse_endpoint(r);
 		return true;
 	}
-	if (!admit_rate(r, r->provider))
+	if (!form_takes(r, r->target_model) || !admit_rate(r, r->provider))
 		return true;
 	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
 	if (missing) {

@@ -57,15 +57,35 @@ is_plain(struct str s)
 	return state == 0;
 }
 
+/* A name that would end its part, if not for every reader. */
+static bool
+holds_boundary(const struct request *r, struct str name)
+{
+	struct str dash = { r->form->dash, r->form->dash_len };
+
+	return str_find(name, dash) < name.len;
+}
+
+bool
+form_takes(struct request *r, struct str model)
+{
+	if (!r->form || !r->model.p || !holds_boundary(r, model))
+		return true;
+	refuse(r,
+		STR("the boundary of the form stands in the name of the model that it is sent on for: use another boundary"),
+		STR("model"));
+	return false;
+}
+
 static int
 take_model(struct request *r, const struct multipart_part *part)
 {
-	struct str dash = { r->form->dash, r->form->dash_len };
 	const char *why = r->model.p ? "stands twice in the form"
 		: part->file         ? "must be a field of the form, not a file"
 		: part->coded        ? "must not have a Content-Transfer-Encoding"
-		: part->end - part->start > part->value.len || !is_plain(part->value) ||
-			str_find(part->value, dash) < part->value.len
+		: part->end - part->start > part->value.len
+		? "is longer than a name of a model can be"
+		: !is_plain(part->value) || holds_boundary(r, part->value)
 		? "must be the name of a model: text without control characters"
 		: NULL;
 

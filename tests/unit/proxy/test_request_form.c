@@ -315,7 +315,7 @@ static const struct {
 	{ STR_INIT(FIRST "Content-Transfer-Encoding: base64" E HEAD("model") "cmVtb3Rl" LAST),
 		STR_INIT("400"), STR_INIT("`model` must not have a Content-Transfer-Encoding") },
 	{ STR_INIT(FIRST HEAD("model") K512 K512 "x" LAST), STR_INIT("400"),
-		STR_INIT("`model` must be the name of a model") },
+		STR_INIT("`model` is longer than a name of a model can be") },
 	{ STR_INIT(FIRST HEAD("model") K512 K512 LAST), STR_INIT("404"),
 		STR_INIT("The model `0123456789") },
 	{ STR_INIT(FIRST HEAD("model") "re\0mote" LAST), STR_INIT("400"), STR_INIT(NO_NAME) },
@@ -383,6 +383,23 @@ START_TEST(test_types)
 		ck_assert(!client.wanted);
 		give_up();
 	}
+	house_close(&house);
+}
+END_TEST
+
+/* The name that the configuration gives a model may hold the boundary that a client chose. */
+START_TEST(test_boundary_in_the_target)
+{
+	struct str body = STR(FIRST HEAD("model") "remote" LAST);
+
+	setup();
+	map_to("a--XYZ");
+	begin(TYPE, body.len);
+	feed(body, 0, body.len);
+	ck_refused(STR("400"), STR("use another boundary"));
+	turns(2);
+	ck_assert_int_lt(provider, 0);
+	give_up();
 	house_close(&house);
 }
 END_TEST
@@ -613,6 +630,7 @@ main(void)
 	tcase_add_loop_test(tcase, test_sent_as_it_came_but_for_the_model, 0, COUNT(forms));
 	tcase_add_loop_test(tcase, test_refused, 0, COUNT(refusals));
 	tcase_add_test(tcase, test_types);
+	tcase_add_test(tcase, test_boundary_in_the_target);
 	tcase_add_test(tcase, test_streams_with_the_model_mapped);
 	tcase_add_test(tcase, test_streaming_fault);
 	tcase_add_test(tcase, test_model_behind_the_file);
