@@ -9,9 +9,11 @@
  * before any byte of a reply is taken as one that the provider had closed while it was idle: the
  * request is sent once more, on a new connection, if all of it is still at hand.
  *
- * Time: connecting (names, addresses in turn, TLS) shares timeouts.connect; then first_byte runs to
- * the first byte of the body, idle between two reads, total over everything. While the owner holds
- * the reply back (upstream_pause) idle does not run.
+ * Time: connecting (names, addresses in turn, TLS) shares timeouts.connect; then first_byte runs,
+ * from the last bytes that the provider took, to the first byte of the body, idle between two
+ * reads, total over everything. While there is nothing to send because the owner has no more of the
+ * body yet, first_byte does not run: how long that may take is between the owner and its client.
+ * While the owner holds the reply back (upstream_pause) idle does not run.
  *
  * Everything that fails is told through ops->failed, once; the connection is closed then. The owner
  * frees nothing here but calls upstream_close when it loses interest.
@@ -208,6 +210,16 @@ pending(const struct upstream *u, struct iovec iov[UPSTREAM_PARTS + 1])
 	return n;
 }
 
+/* The provider took some of the request, or now has all that there was of it. */
+static void
+request_moved(struct upstream *u)
+{
+	bool waits = u->message.more > 0 && u->sent == parts_len(u) && buf_len(&u->out) == 0;
+
+	if (!u->got_data && !u->paused && !u->write_failed)
+		phase(u, waits ? 0 : u->provider->timeouts.first_byte_ms);
+}
+
 /* A failed write is not yet the end: the provider may have answered before it closed, so the read
  * decides. */
 static void
@@ -226,6 +238,8 @@ upstream_write(struct upstream *u)
 		u->sent += parts;
 		buf_consume(&u->out, (size_t)sent - parts);
 	}
+	if (sent > 0)
+		request_moved(u);
 	if (want_update(u) < 0)
 		fail(u, UPSTREAM_MEMORY);
 	else if (had > 0 && buf_len(&u->out) == 0)
@@ -253,6 +267,8 @@ upstream_send(struct upstream *u, struct str piece)
 		fail(u, UPSTREAM_MEMORY);
 	else if (direct && buf_len(&u->out) > 0 && want_update(u) < 0)
 		fail(u, UPSTREAM_MEMORY);
+	else if (direct)
+		request_moved(u);
 }
 
 size_t

@@ -559,6 +559,50 @@ START_TEST(test_chunked_is_stored)
 }
 END_TEST
 
+/* first_byte does not run while it is the client that keeps the provider waiting, but from the end
+ * of the form on; and while the provider does not take what there is. */
+START_TEST(test_time_of_a_slow_upload)
+{
+	setup();
+	house.providers[HOUSE_REMOTE].timeouts.first_byte_ms = 5000;
+	compose(STR(MODEL_FIRST), STR(LAST));
+	begin(TYPE, LONG);
+	stream(0, 1000, 100);
+	for (size_t at = 1000; at < LONG; at += 500000) {
+		stream(at, at + 500000 < LONG ? at + 500000 : LONG, 50000);
+		wait_sent(at + 40000);
+		house.now_ms += 6000;
+		turns(3);
+		ck_assert_msg(client.ends == 0, "%.*s", STR_ARG(buf_str(&client.body)));
+	}
+	request_body_end(request);
+	ck_sent((struct str){ text, LONG });
+	house.now_ms += 4000;
+	turns(3);
+	ck_assert_uint_eq(client.ends, 0);
+	house.now_ms += 1100;
+	turns(3);
+	ck_refused(STR("504"), STR("remote"));
+	give_up();
+
+	/* a provider that stops reading */
+	begin(TYPE, LONG);
+	stream(0, 100000, 50000);
+	for (size_t at = 100000; at < LONG - 1 && client.wanted; at += 50000) {
+		give((struct str){ text + at, LONG - at < 50000 ? LONG - 1 - at : 50000 });
+		house_turn(&house, 1);
+	}
+	if (!client.wanted) { /* the system's buffers may hold all of it */
+		house.now_ms += 6000;
+		for (int i = 0; i < 3; i++)
+			house_turn(&house, 1);
+		ck_refused(STR("504"), STR("remote"));
+	}
+	give_up();
+	house_close(&house);
+}
+END_TEST
+
 /* Memory that fails at any point: the request is refused, and all memory comes back. */
 static bool
 goes_through(struct str body)
@@ -635,6 +679,7 @@ main(void)
 	tcase_add_test(tcase, test_streaming_fault);
 	tcase_add_test(tcase, test_model_behind_the_file);
 	tcase_add_test(tcase, test_chunked_is_stored);
+	tcase_add_test(tcase, test_time_of_a_slow_upload);
 	tcase_add_test(tcase, test_memory);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
