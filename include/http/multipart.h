@@ -58,8 +58,8 @@ int multipart_init(struct multipart *m, struct str content_type, const char **wh
  * Read on in `in`. Returns bytes consumed: all of `in`, or up to where a part ended; then *got is
  * true and *part is filled; call again while input is left. A part ends with the LF of its boundary
  * line or the last dash of the closing delimiter. What follows the line of the closing delimiter is
- * passed over, if there is no boundary in it. -1: m->fault and m->offset; so is every call after it. Parts, fault
- * and offset do not depend on how the body was cut.
+ * passed over, if there is no boundary in it. -1: m->fault and m->offset; so is every call after
+ * it. Parts, fault and offset do not depend on how the body was cut.
  */
 long multipart_next(struct multipart *m, struct str in, struct multipart_part *part, bool *got);
 /* At the end of the body: 0 when it is complete, else -1 with m->fault and m->offset. */

@@ -99,11 +99,27 @@ take_model(struct request *r, const struct multipart_part *part)
 	return -1;
 }
 
+/* Is there a reader that takes this name for `model`? Some do not care for case, some for blanks
+ * before a name, some take "model[]" for the same variable. */
+static bool
+passes_for_model(struct str name)
+{
+	struct str plain = str_trim(name);
+
+	return str_eq_nocase(str_head(plain, str_index(plain, '[')), STR("model"));
+}
+
 static int
 take_part(struct request *r, const struct multipart_part *part)
 {
 	if (str_eq(part->name, STR("model")))
 		return take_model(r, part);
+	if (passes_for_model(part->name))
+		return refuse(r,
+			arena_printf(&r->arena,
+				"the form has a field `%.*s`: the name of a model stands in `model`",
+				STR_ARG(part->name)),
+			STR("model"));
 	if (str_eq(part->name, STR("stream")))
 		r->stream = r->endpoint->streams && str_eq(part->value, STR("true"));
 	return 0;

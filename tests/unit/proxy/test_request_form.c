@@ -251,10 +251,10 @@ static const struct {
 	{ STR_INIT(FIRST AFILE("file") SOUND NEXT HEAD("model")), STR_INIT(LAST) },
 	{ STR_INIT(FIRST AFILE("file") SOUND NEXT HEAD("model")),
 		STR_INIT(NEXT AFILE("model2") "model" NEXT HEAD("stream") "true" LAST) },
-	{ STR_INIT("preamble" E FIRST HEAD("model[]") "other" NEXT HEAD(
-		  "Model") "remote" NEXT "X: y" E
-			   "content-disposition:FORM-DATA; x=y; NAME*=utf-8''mod%65l" E
-			   "Content-Type: text/plain" E E),
+	{ STR_INIT("preamble" E FIRST HEAD("models[]") "other" NEXT HEAD(
+		  "x.model") "remote" NEXT "X: y" E
+			     "content-disposition:FORM-DATA; x=y; NAME*=utf-8''mod%65l" E
+			     "Content-Type: text/plain" E E),
 		STR_INIT(E "--XYZ \t" E HEAD("prompt") HEAD("model") "z" E "--XYZ-- " E
 								     "epilogue" E) },
 	{ STR_INIT(FIRST "Content-Transfer-Encoding: 8bit" E
@@ -330,9 +330,17 @@ static const struct {
 		STR_INIT("The model `nobody` does not exist") },
 	{ STR_INIT(FIRST HEAD("model") "echo" LAST), STR_INIT("400"),
 		STR_INIT("speaks echo, which has no /v1/audio/transcriptions") },
-	{ STR_INIT(FIRST HEAD("Model") "remote" LAST), STR_INIT("400"),
+	{ STR_INIT(FIRST HEAD("models") "remote" LAST), STR_INIT("400"),
 		STR_INIT("the form has no field `model`") },
 	{ STR_INIT("--XYZ--" E), STR_INIT("400"), STR_INIT("the form has no field `model`") },
+	{ STR_INIT(FIRST HEAD("Model") "remote" LAST), STR_INIT("400"),
+		STR_INIT("the form has a field `Model`: the name of a model stands in `model`") },
+	{ STR_INIT(FIRST HEAD("model") "remote" NEXT HEAD(" \tmodel ") "other" LAST),
+		STR_INIT("400"), STR_INIT("stands in `model`") },
+	{ STR_INIT(FIRST HEAD("model") "remote" NEXT HEAD("mODEL[]") "other" LAST), STR_INIT("400"),
+		STR_INIT("the form has a field `mODEL[]`") },
+	{ STR_INIT(FIRST AFILE("model[a]") "other" NEXT HEAD("model") "remote" LAST),
+		STR_INIT("400"), STR_INIT("the form has a field `model[a]`") },
 	{ STR_INIT(""), STR_INIT("400"),
 		STR_INIT(
 			"the body is not a valid form: the closing boundary is missing at byte 0") },
