@@ -25,7 +25,8 @@
 #include "proxy/answer.h"
 #include "proxy/client_private.h"
 
-#define LINGER_MS 2000
+#define LINGER_MS 2000       /* between two reads of what still comes */
+#define LINGER_MOST_MS 30000 /* in all */
 #define DRAIN_IDLE_MS 10000
 #define RESERVE 16 /* connections past the limit that are told so */
 
@@ -176,6 +177,7 @@ client_linger(struct client *c, enum close_reason why)
 	if (c->why == CLOSE_DONE)
 		c->why = (uint8_t)why;
 	wire_shut(&c->wire);
+	c->body_began_ms = clock_ms(); /* from here on: of the lingering */
 	set_state(c, CLIENT_LINGER);
 	client_update(c);
 }
@@ -439,6 +441,8 @@ client_read(struct client *c)
 		client_read_body(c, in);
 	else if (c->state != CLIENT_LINGER)
 		client_input(c, in);
+	else if (clock_ms() - c->body_began_ms < LINGER_MOST_MS)
+		loop_timer_set(c->proxy->loop, &c->timer, LINGER_MS);
 }
 
 static void

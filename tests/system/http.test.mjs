@@ -263,6 +263,22 @@ scenario('what is refused: its status, its shape, and the close where the framin
 	}
 });
 
+scenario('an early refusal is not lost on a client that sends for seconds more before it reads', async (s) => {
+	const d = await s.daemon({ providers: { echo: { dialect: 'echo', models: ['echo'] } } });
+	const conn = await s.connect(d);
+	conn.pause();
+	await conn.send('POST /v1/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n');
+	for (let i = 0; i < 10; i++) { // longer than a fixed time of lingering would be
+		await conn.send('x'.repeat(1000));
+		await new Promise((resolve) => setTimeout(resolve, 400));
+	}
+	conn.resume();
+	const reply = await conn.readReply();
+	assert.equal(reply.status, 404);
+	assert.equal(reply.cut, false);
+	assert.equal(await conn.closed(), 'end');
+});
+
 scenario('chunked bodies with extensions and trailers', async (s) => {
 	const provider = await s.peer();
 	provider.serve((request) => ({ body: request.text }));
