@@ -60,13 +60,17 @@ trouble_failure(struct trouble_table *t, unsigned i, uint64_t now_ms)
 {
 	struct entry *e = &t->entries[i];
 	uint32_t now = (uint32_t)(now_ms / 1000) + 1, number, first, calm = 0;
+	int32_t before; /* failures that count, and came before this one */
 
 	number = atomic_fetch_add(&e->n, 1);
 	atomic_store(&e->when_s[number % TROUBLE_FAILURES], now);
-	if (number - atomic_load(&e->since) < TROUBLE_FAILURES - 1)
+	/* less than none: a success has come in between */
+	before = (int32_t)(number - atomic_load(&e->since));
+	if (before < TROUBLE_FAILURES - 1)
 		return false;
+	/* it may seem to lie ahead: each process has the time of its own turn */
 	first = atomic_load(&e->when_s[(number + 1) % TROUBLE_FAILURES]);
-	return first > 0 && now - first < TROUBLE_SECONDS &&
+	return first > 0 && (int32_t)(now - first) < TROUBLE_SECONDS &&
 		atomic_compare_exchange_strong(&e->state, &calm, 1);
 }
 
