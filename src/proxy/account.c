@@ -105,7 +105,8 @@ account_failure(struct request *r, enum upstream_end why)
 {
 	struct count_key k = { .metric = METRIC_UPSTREAM_ERRORS,
 		.provider = r->provider->label,
-		.detail = why };
+		/* it has the same word: two series of one name are none that can be read */
+		.detail = why == UPSTREAM_NO_CREDENTIAL ? UPSTREAM_CREDENTIAL : why };
 	struct str word =
 		why == UPSTREAM_STATUS ? STR("an answer of 500 or above") : upstream_end_text(why);
 

@@ -454,6 +454,40 @@ START_TEST(a_full_pool_is_no_alert)
 }
 END_TEST
 
+#define ERRORS "api_router_upstream_errors_total"
+
+/* Two ways to fail have one word; a series must not stand in the text twice. */
+START_TEST(a_missing_and_a_refused_credential_are_one_series)
+{
+	struct conf_provider *p = &house.providers[HOUSE_REMOTE];
+	struct buf out = BUF_EMPTY;
+	struct metrics_source from;
+	static const char want[] = ERRORS "{provider=\"remote\",kind=\"credential\"} 2\n#";
+	const char *first;
+
+	setup();
+	p->credential = CREDENTIAL_PROVIDER;
+	p->api_key_name = STR("env:KEY");
+	open_client();
+	post("/v1/chat/completions", CHAT("remote", "false")); /* the variable is not set */
+	ck_counted(1, METRIC_REQUESTS, CHAT_PATH, p->label, 502);
+	p->api_key = STR("secret");
+	post("/v1/chat/completions", CHAT("remote", "false"));
+	provider_says("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+	ck_counted(2, METRIC_UPSTREAM_ERRORS, ANY, ANY, ANY);
+	from = (struct metrics_source){ .board = house.board,
+		.series = house.series,
+		.limits = house.limits };
+	ck_assert_int_eq(metrics_text(&out, &from), 0);
+	buf_add(&out, (struct str){ "", 1 });
+	first = strstr(buf_str(&out).p, "\n" ERRORS "{");
+	ck_assert_ptr_nonnull(first);
+	ck_assert_msg(strncmp(first + 1, want, strlen(want)) == 0, "%.200s", first);
+	buf_free(&out);
+	teardown();
+}
+END_TEST
+
 START_TEST(keys_and_limits)
 {
 	uint64_t key, by_bob = 0;
@@ -571,5 +605,5 @@ END_TEST
 
 UNIT_MAIN("proxy/account", refused_requests_are_counted_once, time_ends_requests_and_connections,
 	answered_requests, streamed_requests, the_client_goes, the_provider_fails,
-	a_full_pool_is_no_alert, keys_and_limits, one_request_however_it_comes, drained_and_stopped,
-	without_memory)
+	a_full_pool_is_no_alert, a_missing_and_a_refused_credential_are_one_series, keys_and_limits,
+	one_request_however_it_comes, drained_and_stopped, without_memory)
