@@ -141,14 +141,19 @@ drop_request(struct client *c, enum access_end why)
 }
 
 static void
+count_closed(struct proxy *p, enum close_reason why)
+{
+	struct count_key k = { .metric = METRIC_CLOSES, .detail = count_close(SIDE_CLIENT, why) };
+
+	count_add(&p->counts, &k, 1);
+}
+
+static void
 count_close_of(struct client *c, enum close_reason why)
 {
-	struct count_key k = { .metric = METRIC_CLOSES };
-
 	if (c->why != CLOSE_DONE || c->state == CLIENT_LINGER) /* it was decided earlier */
 		why = c->why;
-	k.detail = count_close(SIDE_CLIENT, why);
-	count_add(&c->proxy->counts, &k, 1);
+	count_closed(c->proxy, why);
 	log_debug("the connection of %s is closed: %.*s", c->ip, STR_ARG(close_word(why)));
 }
 
@@ -643,11 +648,12 @@ make_room(struct clients *all)
 void
 client_accept(struct clients *all, int fd, const union sock_address *peer, bool admin)
 {
-	bool room = make_room(all);
-	struct client *c = room || all->n < all->limit + RESERVE ? mem_get(sizeof *c) : NULL;
+	bool room = make_room(all), reserve = all->n < all->limit + RESERVE;
+	struct client *c = room || reserve ? mem_get(sizeof *c) : NULL;
 
 	if (!c) {
 		close(fd);
+		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_EVICTED);
 		return;
 	}
 	memset(c, 0, sizeof *c);

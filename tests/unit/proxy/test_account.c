@@ -582,6 +582,34 @@ START_TEST(drained_and_stopped)
 }
 END_TEST
 
+/* Those that were closed as soon as they were accepted are counted too. */
+START_TEST(connections_without_room_are_counted)
+{
+	enum { MANY = 30 };
+	int fds[MANY];
+
+	setup();
+	house.clients.limit = 1;
+	open_client();
+	say("POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 32\r\n\r\n");
+	for (int i = 0; i < MANY; i++)
+		fds[i] = connection();
+	check_sums();
+	turns(4);
+	for (int i = 0; i < MANY; i++)
+		close(fds[i]);
+	turns(4);
+	check_sums();
+	ck_assert_uint_eq(closes(SIDE_CLIENT, CLOSE_EVICTED), MANY);
+	house.clients.limit = 100;
+	mem_fail_after(1);
+	close(connection());
+	mem_fail_after(0);
+	ck_assert_uint_eq(closes(SIDE_CLIENT, CLOSE_MEMORY), 1);
+	teardown();
+}
+END_TEST
+
 /* Whatever fails for want of memory is counted once, or not at all where there is none for a
  * request. */
 START_TEST(without_memory)
@@ -606,4 +634,5 @@ END_TEST
 UNIT_MAIN("proxy/account", refused_requests_are_counted_once, time_ends_requests_and_connections,
 	answered_requests, streamed_requests, the_client_goes, the_provider_fails,
 	a_full_pool_is_no_alert, a_missing_and_a_refused_credential_are_one_series, keys_and_limits,
-	one_request_however_it_comes, drained_and_stopped, without_memory)
+	one_request_however_it_comes, drained_and_stopped, connections_without_room_are_counted,
+	without_memory)
