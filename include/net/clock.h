@@ -24,5 +24,7 @@ uint64_t clock_wall_ms(void);
 void clock_text(uint64_t wall_ms, char out[CLOCK_TEXT]);
 /* For tests: from now on the clocks stand at these values and move only by this call. */
 void clock_fake(uint64_t ms, uint64_t wall_ms);
+/* For tests: with the fake clock, how far clock_now_us is ahead: what the turn has cost so far. */
+void clock_fake_cost(uint64_t us);
 
 #endif

@@ -101,7 +101,8 @@ struct request {
 	/* the account */
 	uint64_t began_us, ready_us /* its route can be looked for */, attempt_us, upstream_us,
 		first_byte_us, began_wall_ms;
-	uint64_t overhead_us; /* neither the provider nor the client was waited for */
+	uint64_t overhead_us; /* neither the provider nor the client was waited for, */
+	uint64_t worked_us;   /* up to this time */
 	uint64_t bytes_out;
 	unsigned status, upstream_status;
 	struct usage usage;

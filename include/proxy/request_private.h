@@ -30,6 +30,10 @@ bool form_takes(struct request *r, struct str model);
 /* request.c: the relay's part is over; usage is kept. */
 void request_unrelay(struct request *r);
 
+/* request.c: what was done from one time to the other, within a turn, was the router's own work;
+ * what is counted already counts once. */
+void request_worked(struct request *r, uint64_t from_us, uint64_t to_us);
+
 /* account.c: the request has ended, and its log line is written: count all that is known of it. */
 void account_request(struct request *r);
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t now_us, wall_ms;
+static uint64_t now_us, wall_ms, fake_cost_us;
 static bool fake;
 
 static uint64_t
@@ -46,7 +46,7 @@ clock_us(void)
 uint64_t
 clock_now_us(void)
 {
-	return fake ? now_us : read_us(CLOCK_MONOTONIC);
+	return fake ? now_us + fake_cost_us : read_us(CLOCK_MONOTONIC);
 }
 
 uint64_t
@@ -69,6 +69,12 @@ clock_fake(uint64_t ms, uint64_t wall)
 	fake = true;
 	now_us = ms * 1000;
 	wall_ms = wall;
+}
+
+void
+clock_fake_cost(uint64_t us)
+{
+	fake_cost_us = us;
 }
 
 void

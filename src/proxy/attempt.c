@@ -63,7 +63,7 @@ compose_reply(struct request *r, const struct head *h)
 		.upstream_us = (int64_t)r->upstream_us };
 
 	f.stream = h->status == 200 && (r->stream || r->live);
-	r->overhead_us += clock_now_us() - clock_us();
+	request_worked(r, clock_us(), clock_now_us());
 	clock_refresh(); /* what this turn has cost so far counts too */
 	f.router_us = (int64_t)(clock_us() - r->ready_us) - f.upstream_us;
 	buf_consume(text, buf_len(text));
@@ -268,7 +268,7 @@ on_turn(void *owner)
 	struct request *r = owner;
 
 	r->ops->flush(r->client);
-	r->overhead_us += clock_now_us() - clock_us();
+	request_worked(r, clock_us(), clock_now_us());
 	if (r->state != REQUEST_FORWARD)
 		return; /* the client was found gone */
 	if (!r->paused && r->ops->backlog(r->client) > stream_of(r)->buffer_bytes)
@@ -428,11 +428,12 @@ static void
 start(struct request *r)
 {
 	struct upstream_message m;
+	uint64_t turn_us = clock_us();
 
 	r->attempts++;
 	clock_refresh();
 	r->attempt_us = clock_us();
-	r->overhead_us += r->attempt_us - r->ready_us;
+	request_worked(r, turn_us, r->attempt_us);
 	r->state = REQUEST_FORWARD;
 	if (r->provider->dialect == DIALECT_ECHO) {
 		start_echo(r);

@@ -194,6 +194,17 @@ request_unrelay(struct request *r)
 }
 
 void
+request_worked(struct request *r, uint64_t from_us, uint64_t to_us)
+{
+	if (from_us < r->worked_us)
+		from_us = r->worked_us;
+	if (to_us <= from_us)
+		return;
+	r->overhead_us += to_us - from_us;
+	r->worked_us = to_us;
+}
+
+void
 request_end(struct request *r, bool whole)
 {
 	attempt_close(r); /* whoever asks for the end: nothing is told to a request that is over */
@@ -206,7 +217,7 @@ request_end(struct request *r, bool whole)
 		whole); /* sends what is gathered, which may lie in the buffers that go now */
 	request_unrelay(r);
 	buf_free(&r->body);
-	r->overhead_us += clock_now_us() - clock_us();
+	request_worked(r, clock_us(), clock_now_us());
 }
 
 void

@@ -610,6 +610,26 @@ START_TEST(connections_without_room_are_counted)
 }
 END_TEST
 
+/* A reply whose head comes in two pieces: what the turns have cost counts once, however many things
+ * of this request each of them saw. */
+START_TEST(overhead_is_counted_once)
+{
+	setup();
+	open_client();
+	post("/v1/chat/completions", CHAT("remote", "false"));
+	turns(10);
+	provider_says("HTTP/1.1 200 OK\r\nContent-Type: appl");
+	ck_assert_uint_eq(time_of(METRIC_OVERHEAD_SECONDS), 0);
+	clock_fake_cost(50); /* of each turn, until somebody looks */
+	provider_says("ication/json\r\nContent-Length: 10\r\n\r\n12345");
+	provider_says("67890");
+	ck_counted(1, METRIC_REQUESTS, ANY, ANY, 200);
+	ck_assert_uint_eq(time_of(METRIC_OVERHEAD_SECONDS), 100);
+	clock_fake_cost(0);
+	teardown();
+}
+END_TEST
+
 /* Whatever fails for want of memory is counted once, or not at all where there is none for a
  * request. */
 START_TEST(without_memory)
@@ -635,4 +655,4 @@ UNIT_MAIN("proxy/account", refused_requests_are_counted_once, time_ends_requests
 	answered_requests, streamed_requests, the_client_goes, the_provider_fails,
 	a_full_pool_is_no_alert, a_missing_and_a_refused_credential_are_one_series, keys_and_limits,
 	one_request_however_it_comes, drained_and_stopped, connections_without_room_are_counted,
-	without_memory)
+	overhead_is_counted_once, without_memory)
