@@ -22,6 +22,9 @@ void reload_progress(struct family *f);
 void reload_start(struct family *f, struct generation *g);
 /* Put a generation into service whose workers are ready: its log becomes the master's. */
 void reload_serve(struct family *f, struct generation *g);
+/* Count what the master's own log has lost so far: now and then, and before another takes its
+ * place. */
+void reload_count_lost(struct family *f);
 /* Take a generation out of service: its workers drain (QUIT), its resolver ends. */
 void reload_retire(struct family *f, struct generation *g);
 /* Free every retired generation whose last child is gone. */

@@ -335,27 +335,12 @@ progress(struct loop_later *l)
 	reload_collect(&m->family);
 }
 
-/* Of its own log; each generation has one. */
-static void
-count_lost(struct family *f)
-{
-	const struct sink *log = f->current != NULL ? &f->current->log : NULL;
-	if (log != f->counted_log) {
-		f->counted_log = log;
-		f->counted_lost = 0;
-	}
-	if (log == NULL)
-		return;
-	ROW_ADD(f->row->lines_lost, log->lost - f->counted_lost);
-	f->counted_lost = log->lost;
-}
-
 static void
 on_tick(struct loop_timer *t)
 {
 	struct master *m = (struct master *)(void *)((char *)t - offsetof(struct master, tick));
 	children_watch(&m->family);
-	count_lost(&m->family);
+	reload_count_lost(&m->family);
 	loop_timer_set(m->family.loop, t, TICK_MS);
 }
 

@@ -109,12 +109,36 @@ reload_begin(struct family *f)
 }
 
 void
+reload_count_lost(struct family *f)
+{
+	const struct sink *log = &f->current->log;
+	if (log != f->counted_log) {
+		f->counted_log = log;
+		f->counted_lost = 0;
+	}
+	ROW_ADD(f->row->lines_lost, log->lost - f->counted_lost);
+	f->counted_lost = log->lost;
+}
+
+/*
+ * The old log has its last line here: a later one may stand where it stood in memory, and must not
+ * be taken for it.
+ */
+static void
+change_log(struct family *f, struct generation *g)
+{
+	reload_count_lost(f);
+	f->current = g;
+	log_open(&g->log, g->conf->log.level, g->conf->log.format);
+	reload_count_lost(f);
+}
+
+void
 reload_serve(struct family *f, struct generation *g)
 {
 	g->state = GENERATION_SERVING;
 	scoreboard_set_generation(f->board, g->number);
-	f->current = g;
-	log_open(&g->log, g->conf->log.level, g->conf->log.format);
+	change_log(f, g);
 	for (unsigned i = 0; i < g->wanted; i++)
 		if (g->workers[i].child == NULL && !g->workers[i].given_up)
 			reap_replace(f, &g->workers[i], false);

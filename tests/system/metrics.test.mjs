@@ -582,3 +582,27 @@ scenario('lines of the access log that are lost are counted, also of workers tha
 		process.kill(pid, 'SIGKILL');
 	await until(async () => (await lost().catch(() => -1)) >= before, 'they still are', 20000);
 });
+
+// Each reload writes at least two lines to the master's log. A generation that serves for less than a second counts too, and what was
+// counted of one is not taken off when the next one's log stands where the last one's stood.
+scenario('lines that the master loses over quick reloads are counted', async (s) => {
+	const d = await s.daemon({ providers: { echo: { dialect: 'echo', models: ['echo'] } } });
+	const pipe = fullPipe(s, d.dir);
+	d.writeConfig({ providers: { echo: { dialect: 'echo', models: ['echo'] } }, log: { file: pipe.path } });
+	const scrape = async () => (await s.request(d, { path: '/metrics' })).text;
+	d.signal('SIGHUP');
+	await until(async () => sum(await scrape(), 'generation') === 2, 'the pipe is the log');
+	pipe.fill();
+	let last = 0;
+	const RELOADS = 12;
+	for (let n = 3; n < 3 + RELOADS; n++) {
+		d.signal('SIGHUP');
+		let text;
+		await until(async () => sum(text = await scrape(), 'generation') === n, 'it is reloaded', 20000);
+		const now = sum(text, 'log_lines_lost_total');
+		assert.ok(now >= last, `${now} after ${last}`);
+		last = now;
+	}
+	await until(async () => sum(await scrape(), 'log_lines_lost_total') >= 2 * RELOADS, 'all of them are counted', 5000);
+	pipe.empty();
+});
