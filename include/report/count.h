@@ -23,14 +23,14 @@ enum {
 	LABEL_CLIENT = 4,
 	LABEL_MODEL = 8,
 	LABEL_STATUS = 16,
-	LABEL_KIND = 32,
-	LABEL_TOKENS = 64,
-	LABEL_CLOSE = 128,
-	LABEL_EXIT = 256,
-	LABEL_RESULT = 512,
-	LABEL_CONNECTION = 1024,
-	LABEL_STATE = 2048,
-	LABEL_VERSION_ = 4096,
+	LABEL_KIND = 32,         /* how an attempt failed */
+	LABEL_TOKENS = 64,       /* kind of tokens */
+	LABEL_CLOSE = 128,       /* side and reason */
+	LABEL_EXIT = 256,        /* of a worker */
+	LABEL_RESULT = 512,      /* of a reload */
+	LABEL_CONNECTION = 1024, /* side and state */
+	LABEL_STATE = 2048,      /* of a worker */
+	LABEL_VERSION = 4096,
 };
 
 /* The ways that an attempt can fail, and what its number is for an answer of 500 or above. */

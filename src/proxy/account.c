@@ -13,6 +13,9 @@
 #include "net/clock.h"
 #include "proxy/request_private.h"
 
+/* More than that are no tokens of one answer, whatever the provider says. */
+#define TOKENS_MOST (INT64_C(1) << 40)
+
 static struct count_key
 key_of(const struct request *r, enum metric metric)
 {
@@ -50,7 +53,7 @@ static void
 add_tokens(struct request *r, struct count_key k, enum token_kind kind, int64_t n)
 {
 	k.detail = kind;
-	if (n > 0)
+	if (n > 0 && n <= TOKENS_MOST)
 		add(r, k, (uint64_t)n);
 }
 

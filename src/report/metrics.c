@@ -22,24 +22,10 @@ static const struct metric_row {
 	enum type type;
 	unsigned labels;
 } rows[METRICS] = {
-#define PATH LABEL_PATH
-#define PROVIDER LABEL_PROVIDER
-#define CLIENT LABEL_CLIENT
-#define MODEL LABEL_MODEL
-#define STATUS LABEL_STATUS
-#define KIND LABEL_KIND
-#define TOKENS LABEL_TOKENS
-#define CLOSE LABEL_CLOSE
-#define EXIT LABEL_EXIT
-#define RESULT LABEL_RESULT
-#define CONNECTION LABEL_CONNECTION
-#define STATE LABEL_STATE
-#define VERSION_ LABEL_VERSION_
 #define METRIC(id, text, kind, has, about) \
 	[METRIC_##id] = { STR_INIT("api_router_" text), STR_INIT(about), kind, has },
 #include "report/metric.def"
 #undef METRIC
-#undef CLOSE
 };
 
 static const struct str kinds[] = {

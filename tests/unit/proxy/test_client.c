@@ -233,9 +233,34 @@ START_TEST(test_early_refusal_closes)
 	ck_assert_int_eq(ended, 1);
 	for (int i = 0; i < 100; i++) /* what it still sends is no reason for a reset */
 		send(fd, asked, 5000, MSG_NOSIGNAL);
-	turns(4);
+	turns(20);
+	for (int i = 0; i < 10; i++) { /* as long as it goes on sending, for half a minute */
+		pass_time(1500);
+		ck_assert_uint_eq(house.clients.n, 1);
+		send(fd, asked, 1, MSG_NOSIGNAL);
+		turns(2);
+	}
 	pass_time(2001);
 	ck_assert_uint_eq(house.clients.n, 0);
+	teardown();
+}
+END_TEST
+
+START_TEST(test_lingering_ends)
+{
+	int i;
+
+	setup();
+	open_client();
+	say("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n{");
+	ck_got("HTTP/1.1 413 ");
+	for (i = 0; i < 100 && house.clients.n > 0; i++) {
+		send(fd, asked, 1, MSG_NOSIGNAL);
+		turns(2);
+		pass_time(1000);
+	}
+	ck_assert_int_ge(i, 30);
+	ck_assert_int_le(i, 33);
 	teardown();
 }
 END_TEST
@@ -477,6 +502,7 @@ START_TEST(test_drain_and_stop)
 END_TEST
 
 UNIT_MAIN("proxy/client", test_pipelined_in_order, test_a_head_in_pieces,
-	test_http10_stream_and_half_close, test_early_refusal_closes, test_expect, test_time,
-	test_full, test_cut_replies_look_cut, test_stale_connection_is_tried_again,
-	test_heartbeat_before_the_first_byte, test_memory, test_drain_and_stop)
+	test_http10_stream_and_half_close, test_early_refusal_closes, test_lingering_ends,
+	test_expect, test_time, test_full, test_cut_replies_look_cut,
+	test_stale_connection_is_tried_again, test_heartbeat_before_the_first_byte, test_memory,
+	test_drain_and_stop)
