@@ -45,19 +45,25 @@ struct limit_state {
 };
 
 /*
- * Take one from the bucket at `now_us`, a monotonic clock that all processes share. True, or false
- * with nothing taken; *s (may be NULL) is how the bucket is then. When all eight places where a new
+ * Take one from the bucket at `now_us`, what clock_now_us said a moment ago. True, or false with
+ * nothing taken; *s (may be NULL) is how the bucket is then. When all eight places where a new
  * bucket could stand are taken, the one that would be free first is given up for it: whoever it
- * was for has a new one when he comes again (limit_evictions counts that).
+ * was for has a new one when he comes again (limit_evictions counts that). Of two keys with the
+ * same places one pair in a million has the same tag and so the same bucket. When the limit has
+ * been changed, what the bucket owes stays, in time, but counts for no more than a whole burst.
  */
 bool limit_take(struct limit_table *t, const struct limit_key *k, const struct limit_rate *r,
 	uint64_t now_us, struct limit_state *s);
-/* Would limit_take? Nothing changes. */
+/* Would limit_take? Nothing is taken. */
 bool limit_look(struct limit_table *t, const struct limit_key *k, const struct limit_rate *r,
 	uint64_t now_us, struct limit_state *s);
-/* Give back what limit_take took. */
+/* Give back what limit_take took at `taken_us`. After so long that it has come back by itself,
+ * nothing. */
 void limit_return(struct limit_table *t, const struct limit_key *k, const struct limit_rate *r,
-	uint64_t now_us);
+	uint64_t taken_us);
+/* Forget the times that have passed. To be called once in 30 days at least: after more they would
+ * look like times to come. */
+void limit_sweep(struct limit_table *t, uint64_t now_us);
 
 /* Buckets that are in use at `now_us`: all, and by path. */
 size_t limit_active(struct limit_table *t, uint64_t now_us, size_t by_path[LIMIT_PATHS]);

@@ -34,8 +34,9 @@
 #include "process/reload.h"
 
 #define TICK_MS 1000
-#define LOOK_MS 500  /* between two looks at the files, with reload = "auto" */
-#define STOP_MS 4500 /* then KILL: all gone within 5 s */
+#define SWEEP_TICKS 3600 /* of the rate limits' table */
+#define LOOK_MS 500      /* between two looks at the files, with reload = "auto" */
+#define STOP_MS 4500     /* then KILL: all gone within 5 s */
 
 enum phase { STARTING, SERVING, QUITTING, STOPPING };
 
@@ -49,6 +50,7 @@ struct master {
 	struct loop_timer look; /* at the files of the configuration */
 	uint64_t looked;        /* what was found changed the last time; 0: nothing */
 	int status;
+	unsigned ticks;
 };
 
 /*
@@ -341,6 +343,8 @@ on_tick(struct loop_timer *t)
 	struct master *m = (struct master *)(void *)((char *)t - offsetof(struct master, tick));
 	children_watch(&m->family);
 	reload_count_lost(&m->family);
+	if (++m->ticks % SWEEP_TICKS == 0)
+		limit_sweep(m->family.limits, clock_now_us());
 	loop_timer_set(m->family.loop, t, TICK_MS);
 }
 

@@ -2,19 +2,22 @@
  * limit: buckets of the generic cell rate algorithm in shared memory.
  *
  * A bucket is one word: a tag of its key (20 bits) and the time at which it would be full again,
- * the theoretical arrival time (44 bits of microseconds, compared modulo 2^44). A word of which the
- * time has passed is a free place; there is nothing to sweep. A key has eight places, one line of
- * the cache:
+ * the theoretical arrival time (43 bits of microseconds, compared modulo 2^43). A word of which the
+ * time has passed is a free place. A key has eight places, one line of the cache, and at most one
+ * bucket in them, living or not: whoever finds it charges it with one swap. Who finds none:
  *
- *	scan: the first living word with my tag, or else a free one, or else the one that is free
- *first compare-and-swap it ──lost──> scan again scan once more: a twin of a new one? ──> take it
- *back and scan again
+ *	claim a place ──> read all places again ──> a bucket: leave the claim, charge that
+ *	                  ├─> a claim in a lower place: go on with that one
+ *	                  └─> claims in higher places: clear them ──> swap the claim for a charged
+ *bucket
  *
- * A new key can be claimed by two processes in two places at the same time. Each looks for a twin
- * after its own swap, so at least one of them finds the other, withdraws and asks there. The swap
- * that claims is the swap that charges: a process that dies between two steps leaves whole buckets,
- * at worst a twin, which the next one joins. Beside the words stands a byte for each, which path it
- * is for: only a count depends on it.
+ * A claim is nobody's: any process of that key goes on with it, one of another key takes its place,
+ * and so it does not matter where its process dies. Each is a word that never was before. Of two in
+ * different places one is seen by both processes, since each reads after its claim stood there; it
+ * is cleared, or the lower one is turned to, and a swap of a claim that was cleared fails.
+ *
+ * A time that was read long before the swap does no harm to a bucket that is found. Where it would,
+ * the clock is read again, after the words: then nobody who wrote them had a later time.
  *
  * Called by the proxy for each request that is limited. Only limit_new can fail.
  */
@@ -25,12 +28,15 @@
 #include <sys/random.h>
 
 #include "base/shm.h"
+#include "net/clock.h"
 
 #define LIMIT_MAGIC 0x41504c54u /* "APLT" */
-#define LIMIT_VERSION 1u
+#define LIMIT_VERSION 2u
 
-enum { PLACES = 8, TIME_BITS = 44 };
+enum { PLACES = 8, TIME_BITS = 43 };
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
+#define CLAIM (TIME_MASK + 1) /* the bit between time and tag; the time is a number then */
+#define TAG_LEAST (CLAIM * 2)
 /* No bucket is in debt for longer: 100,000 requests at one a minute are 69.4 days. */
 #define DEBT_MOST (UINT64_C(6100000) * 1000000)
 
@@ -44,7 +50,7 @@ struct limit_table {
 	uint64_t seed; /* of the hash, so that nobody can aim at a set */
 	int fd;
 	uint32_t sets; /* a power of two */
-	_Atomic uint64_t evictions;
+	_Atomic uint64_t evictions, claims;
 	struct set all[]; /* then a byte for each word: its path */
 };
 
@@ -137,7 +143,7 @@ fold_text(uint64_t h, struct str s)
 struct place {
 	struct limit_table *table;
 	struct set *set;
-	uint64_t tag; /* shifted to where it stands in a word */
+	uint64_t tag; /* shifted to where it stands in a word, not 0 */
 	uint64_t now;
 	uint64_t step;  /* between two requests */
 	uint64_t slack; /* debt with which one is still admitted */
@@ -149,25 +155,26 @@ place_of(struct limit_table *t, const struct limit_key *k, const struct limit_ra
 	uint64_t now_us)
 {
 	uint64_t h = fold(fold_text(fold_text(t->seed, k->what), k->who), k->path);
-	uint64_t step = (UINT64_C(60000000) + r->per_minute - 1) / r->per_minute;
+	uint64_t step = (UINT64_C(60000000) + r->per_minute - 1) / r->per_minute, tag;
 
 	h = fold(h, h >> 32);
+	tag = h & ~(TAG_LEAST - 1);
 	return (struct place){ .table = t,
 		.set = &t->all[h & (t->sets - 1)],
-		.tag = h & ~TIME_MASK,
+		.tag = tag > 0 ? tag : TAG_LEAST,
 		.now = now_us & TIME_MASK,
 		.step = step,
 		.slack = step * (r->burst > 1 ? r->burst - 1 : 0),
 		.path = (uint8_t)k->path };
 }
 
-/* How far a word's time lies ahead; 0: it has passed, the place is free. */
+/* How far a word's time lies ahead; 0: it has passed, or it is a claim or nothing. */
 static uint64_t
 debt_of(uint64_t word, uint64_t now)
 {
 	uint64_t ahead = (word - now) & TIME_MASK;
 
-	return ahead <= DEBT_MOST && word != 0 ? ahead : 0;
+	return ahead <= DEBT_MOST && word >= TAG_LEAST && !(word & CLAIM) ? ahead : 0;
 }
 
 static uint64_t
@@ -176,91 +183,98 @@ word_of(const struct place *p, uint64_t debt)
 	return p->tag | ((p->now + debt) & TIME_MASK);
 }
 
+/* The time as it is now. */
+static void
+refresh(struct place *p, uint64_t not_before)
+{
+	uint64_t now = clock_now_us();
+
+	p->now = (now > not_before ? now : not_before) & TIME_MASK;
+}
+
 static bool
-is_mine(const struct place *p, uint64_t word)
+swap(const struct place *p, unsigned at, uint64_t word, uint64_t other)
 {
-	return (word & ~TIME_MASK) == p->tag && debt_of(word, p->now) > 0;
+	return atomic_compare_exchange_strong(&p->set->words[at], &word, other);
 }
 
-/* A limit that was lowered leaves debts that it cannot have: they count as its largest. */
-static uint64_t
-debt_within(const struct place *p, uint64_t debt)
-{
-	uint64_t most = p->slack + p->step;
+/* A set as it was read, place by place; each of these is PLACES when there is none. */
+struct view {
+	uint64_t words[PLACES];
+	unsigned bucket; /* of this key, living or not */
+	unsigned claim;  /* of this key, the lowest */
+	unsigned spare;  /* where a new bucket takes least from others */
+};
 
-	return debt < most ? debt : most;
-}
-
-/* Where this bucket is or can be. *word: what stands there. */
-static unsigned
-find(const struct place *p, uint64_t *word)
+static struct view
+view_of(const struct place *p)
 {
-	unsigned found = 0;
+	struct view v = { .bucket = PLACES, .claim = PLACES, .spare = PLACES };
 	uint64_t least = UINT64_MAX;
 
 	for (unsigned i = 0; i < PLACES; i++) {
-		uint64_t w = atomic_load(&p->set->words[i]), debt = debt_of(w, p->now);
+		uint64_t w = v.words[i] = atomic_load(&p->set->words[i]);
+		uint64_t cost = w & CLAIM ? 1 : debt_of(w, p->now);
 
-		if (is_mine(p, w)) {
-			*word = w;
-			return i;
+		if ((w & ~TIME_MASK) == p->tag) {
+			v.bucket = i;
+			break;
 		}
-		if (debt < least) {
-			least = debt;
-			found = i;
-			*word = w;
+		if ((w & ~TIME_MASK) == (p->tag | CLAIM) && v.claim == PLACES)
+			v.claim = i;
+		if (cost < least) {
+			least = cost;
+			v.spare = i;
 		}
 	}
-	return found;
-}
-
-/* Add to the debt of the bucket at `at`, or take off it. False when it is not there any more. */
-static bool
-change(const struct place *p, unsigned at, uint64_t more, uint64_t less)
-{
-	uint64_t word = atomic_load(&p->set->words[at]), debt;
-
-	do {
-		if (!is_mine(p, word))
-			return false;
-		debt = debt_of(word, p->now) + more;
-		debt = debt > less ? debt - less : 0;
-	} while (!atomic_compare_exchange_weak(&p->set->words[at], &word,
-		debt > 0 ? word_of(p, debt) : 0));
-	return true;
-}
-
-/* The first place from `from` on where a living bucket of this key is, or PLACES. */
-static unsigned
-living(const struct place *p, unsigned from, unsigned but)
-{
-	for (unsigned i = from; i < PLACES; i++) {
-		if (i != but && is_mine(p, atomic_load(&p->set->words[i])))
-			return i;
-	}
-	return PLACES;
+	return v;
 }
 
 /*
- * Put the debts of all twins into the first. A debt is added there before it is cleared here, and
- * taken off again when somebody was faster: who dies in between leaves too much of it, never too
- * little.
+ * The debt of the bucket that was found. If it is more than the limit allows, either this process
+ * has slept since it read the clock, or it is left from a limit that has been lowered: that counts,
+ * and stands there from now on, as the most that there can be.
  */
-static void
-join_twins(const struct place *p)
+static uint64_t
+debt_in(const struct place *p, const struct view *v, uint64_t now_us)
 {
-	unsigned first = living(p, 0, PLACES);
+	uint64_t word = v->words[v->bucket], debt = debt_of(word, p->now);
+	uint64_t most = p->slack + p->step;
+	struct place late = *p;
 
-	for (unsigned i = living(p, first + 1, PLACES); i < PLACES; i = living(p, i, PLACES)) {
-		uint64_t word = atomic_load(&p->set->words[i]), debt = debt_of(word, p->now);
+	if (debt <= most)
+		return debt;
+	refresh(&late, now_us);
+	if (debt_of(word, late.now) <= most)
+		return debt;
+	swap(p, v->bucket, word, word_of(&late, most));
+	return most;
+}
 
-		if (!is_mine(p, word))
-			continue;
-		if (!change(p, first, debt, 0))
-			return;
-		if (!atomic_compare_exchange_strong(&p->set->words[i], &word, 0))
-			change(p, first, 0, debt);
+/* Go on towards a bucket where none was found. True when it is there, charged; else look again. */
+static bool
+begin(struct place *p, const struct view *v, uint64_t now_us)
+{
+	unsigned at = v->claim;
+	uint64_t claim, spare;
+	struct view all;
+
+	if (at == PLACES) {
+		spare = v->words[v->spare];
+		claim = atomic_fetch_add(&p->table->claims, 1) & TIME_MASK;
+		if (swap(p, v->spare, spare, p->tag | CLAIM | claim) && debt_of(spare, p->now) > 0)
+			atomic_fetch_add_explicit(&p->table->evictions, 1, memory_order_relaxed);
+		return false;
 	}
+	all = view_of(p);
+	if (all.bucket < PLACES || all.claim != at || all.words[at] != v->words[at])
+		return false;
+	for (unsigned i = at + 1; i < PLACES; i++) {
+		if ((all.words[i] & ~TIME_MASK) == (p->tag | CLAIM) && !swap(p, i, all.words[i], 0))
+			return false;
+	}
+	refresh(p, now_us);
+	return swap(p, at, v->words[at], word_of(p, p->step));
 }
 
 static void
@@ -273,26 +287,16 @@ tell(const struct place *p, uint64_t debt, struct limit_state *s)
 	s->remaining = debt > p->slack ? 0 : (uint32_t)((p->slack - debt) / p->step + 1);
 }
 
-void
-limit_return(struct limit_table *t, const struct limit_key *k, const struct limit_rate *r,
-	uint64_t now_us)
-{
-	struct place p = place_of(t, k, r, now_us);
-	unsigned at = living(&p, 0, PLACES);
-
-	while (at < PLACES && !change(&p, at, 0, p.step))
-		at = living(&p, 0, PLACES);
-}
-
-/* A place was taken from whoever had it. */
+/* A bucket was charged. Which path a place is for may have been written late by who had it before.
+ */
 static void
-settle(const struct place *p, unsigned at, uint64_t before)
+note_path(const struct place *p, unsigned at)
 {
 	size_t i = (size_t)(p->set - p->table->all) * PLACES + at;
+	_Atomic uint8_t *path = &paths_of(p->table)[i];
 
-	if (debt_of(before, p->now) > 0)
-		atomic_fetch_add_explicit(&p->table->evictions, 1, memory_order_relaxed);
-	atomic_store_explicit(&paths_of(p->table)[i], p->path, memory_order_relaxed);
+	if (atomic_load_explicit(path, memory_order_relaxed) != p->path)
+		atomic_store_explicit(path, p->path, memory_order_relaxed);
 }
 
 bool
@@ -300,29 +304,26 @@ limit_take(struct limit_table *t, const struct limit_key *k, const struct limit_
 	uint64_t now_us, struct limit_state *s)
 {
 	struct place p = place_of(t, k, r, now_us);
-	uint64_t word, debt;
-	unsigned at;
-	bool known;
+	uint64_t debt = 0;
+	struct view v;
 
 	for (;;) {
-		at = find(&p, &word);
-		known = is_mine(&p, word);
-		debt = known ? debt_within(&p, debt_of(word, p.now)) : 0;
+		v = view_of(&p);
+		if (v.bucket == PLACES) {
+			if (begin(&p, &v, now_us))
+				break;
+			continue;
+		}
+		debt = debt_in(&p, &v, now_us);
 		if (debt > p.slack) {
 			tell(&p, debt, s);
 			return false;
 		}
-		if (!atomic_compare_exchange_strong(&p.set->words[at], &word,
-			    word_of(&p, debt + p.step)))
-			continue;
-		if (known || living(&p, 0, at) == PLACES)
+		if (swap(&p, v.bucket, v.words[v.bucket], word_of(&p, debt + p.step)))
 			break;
-		if (!change(&p, at, 0, p.step)) /* the other is asked, since it was there first */
-			limit_return(t, k, r, now_us);
+		debt = 0;
 	}
-	if (!known)
-		settle(&p, at, word);
-	join_twins(&p);
+	note_path(&p, v.bucket < PLACES ? v.bucket : v.claim);
 	tell(&p, debt + p.step, s);
 	return true;
 }
@@ -332,13 +333,40 @@ limit_look(struct limit_table *t, const struct limit_key *k, const struct limit_
 	uint64_t now_us, struct limit_state *s)
 {
 	struct place p = place_of(t, k, r, now_us);
-	uint64_t word, debt = 0;
+	struct view v = view_of(&p);
+	uint64_t debt = v.bucket < PLACES ? debt_in(&p, &v, now_us) : 0;
 
-	find(&p, &word);
-	if (is_mine(&p, word))
-		debt = debt_within(&p, debt_of(word, p.now));
 	tell(&p, debt, s);
 	return debt <= p.slack;
+}
+
+void
+limit_return(struct limit_table *t, const struct limit_key *k, const struct limit_rate *r,
+	uint64_t taken_us)
+{
+	struct place p = place_of(t, k, r, taken_us);
+
+	for (;;) {
+		struct view v = view_of(&p);
+		uint64_t debt = v.bucket < PLACES ? debt_of(v.words[v.bucket], p.now) : 0;
+
+		if (debt == 0 || clock_now_us() >= taken_us + p.step ||
+			swap(&p, v.bucket, v.words[v.bucket],
+				word_of(&p, debt > p.step ? debt - p.step : 0)))
+			return;
+	}
+}
+
+void
+limit_sweep(struct limit_table *t, uint64_t now_us)
+{
+	for (size_t i = 0; i < (size_t)t->sets * PLACES; i++) {
+		_Atomic uint64_t *at = &t->all[i / PLACES].words[i % PLACES];
+		uint64_t w = atomic_load_explicit(at, memory_order_relaxed);
+
+		if (w != 0 && !(w & CLAIM) && debt_of(w, now_us & TIME_MASK) == 0)
+			(void)atomic_compare_exchange_strong(at, &w, 0);
+	}
 }
 
 size_t

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "net/clock.h"
 #include "unit.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -33,6 +34,7 @@ START_TEST(test_health)
 
 	ck_assert_ptr_nonnull(b);
 	ck_assert_ptr_nonnull(limits);
+	clock_fake(999, 0);
 	for (int i = 0; i < 3; i++) {
 		struct limit_key k = { STR(""), i == 0 ? STR("a") : STR("b"),
 			i == 2 ? ENDPOINT_MESSAGES : ENDPOINT_CHAT };
