@@ -5,10 +5,11 @@ import { Conn, chunk, LAST_CHUNK, message } from './wire.mjs';
 
 let count = 0;
 
-// `to`: a daemon, a peer, a port, or { host, port }. `options.receiveBuffer` is left to the system.
+// `to`: a daemon, a peer, a port, or { host, port }. `options.local`: the address to come from.
 export async function connect(to, options = {}) {
 	const { host = '127.0.0.1', port } = typeof to === 'number' ? { port: to } : to;
-	const socket = net.connect({ host: options.host ?? host, port: options.port ?? port, allowHalfOpen: true });
+	const socket = net.connect({ host: options.host ?? host, port: options.port ?? port, localAddress: options.local,
+		allowHalfOpen: true });
 	const conn = new Client(socket, options.name ?? `client ${++count}`);
 	await new Promise((resolve, reject) => {
 		socket.once('connect', resolve);
