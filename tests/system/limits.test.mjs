@@ -35,10 +35,10 @@ async function statuses(s, d, n, options) {
 }
 async function reload(d, config) {
 	const count = () => [...d.log.matchAll(/ready: \d+ workers, generation/g)].length;
-	const before = count();
+	const [before, old] = [count(), workers(d)];
 	d.writeConfig(config);
 	d.signal('SIGHUP');
-	await until(() => count() > before, 'the new generation is ready');
+	await until(() => count() > before && !workers(d).some((pid) => old.includes(pid)), 'the new generation has taken over');
 }
 const health = async (s, d) => (await s.request(d, { path: '/health' })).json.rateLimiter;
 async function metric(s, d, name) {
