@@ -8,8 +8,8 @@
  *
  *	claim a place ──> read all places again ──> a bucket: leave the claim, charge that
  *	                  ├─> a claim in a lower place: go on with that one
- *	                  └─> claims in higher places: clear them ──> swap the claim for a charged
- *bucket
+ *	                  └─> claims in higher places: clear them, then
+ *	                      swap the claim for a bucket that is charged
  *
  * A claim is nobody's: any process of that key goes on with it, one of another key takes its place,
  * and so it does not matter where its process dies. Each is a word that never was before. Of two in
