@@ -1,10 +1,13 @@
 // sdk: the vendors' SDKs, from where tests/sdk/install put them, and what their tests share.
 
+import { File } from 'node:buffer';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
 import { certificates, streamHead } from '../lib/peer.mjs';
 import { chunk, LAST_CHUNK, sse } from '../lib/wire.mjs';
+
+globalThis.File ??= File; // Node 18 has it, but not as a global, which the SDKs' uploads want
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const require = createRequire(resolve(process.env.API_ROUTER_SDK ?? resolve(root, 'build/sdk'), 'package.json'));

@@ -1,6 +1,7 @@
 // forms: multipart bodies through the daemon, from the real curl, undici and by hand: `model` is found and mapped wherever
 // it stands and nothing else is touched; long ones stream with memory flat; broken ones never arrive whole.
 
+import { File } from 'node:buffer'; // a global since Node 20 only
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
