@@ -102,7 +102,7 @@ START_TEST(many_files_and_no_memory)
 
 	make_dir();
 	for (int i = 0; i < 20; i++) {
-		char name[16];
+		char name[24];
 		size_t len = strlen(text);
 
 		snprintf(name, sizeof name, "%d.conf", i);
@@ -122,7 +122,7 @@ START_TEST(many_files_and_no_memory)
 	conf_files_free(&files);
 	ck_assert_uint_eq(mem_used(), 0);
 	for (int i = 0; i < 20; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof name, "%d.conf", i);
 		remove(in_dir(name));
