@@ -255,8 +255,6 @@ const struct conf_place *conf_place(const config_setting_t *s);
  */
 void conf_error(struct conf_loader *l, const config_setting_t *s, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Is there a control character, or what is no UTF-8? */
-bool conf_plain(struct str s);
 
 /* -- What the lists hold: one file each -- */
 

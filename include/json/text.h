@@ -16,6 +16,8 @@ size_t json_wide_run(const char *p, size_t len);
 /* The UTF-8 rule a byte at a time: *state is 0 between characters. 0, or -1 when `byte` cannot
  * stand there (then *state is 0 again). */
 int json_utf8_step(uint32_t *state, unsigned char byte);
+/* Is it UTF-8 without control characters (U+0000 to U+001F, U+007F)? */
+bool json_text_plain(struct str s);
 /* What the byte after a backslash stands for; 0 for `u` and for what may not stand there. */
 extern const char json_escapes[256];
 /* Value of a hexadecimal digit, or -1. */

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "json/read.h"
+#include "json/text.h"
 
 /* Room for a value as messages show it, and for the path of a setting. */
 #define SHOWN 80
@@ -150,20 +150,6 @@ conf_is_list(struct conf_loader *l, config_setting_t *s)
 }
 
 bool
-conf_plain(struct str s)
-{
-	uint32_t state = 0;
-
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c == 0x7f || json_utf8_step(&state, c) < 0)
-			return false;
-	}
-	return state == 0;
-}
-
-bool
 conf_text_value(struct conf_loader *l, config_setting_t *s, const char *must, struct str *out)
 {
 	struct str text;
@@ -175,7 +161,7 @@ conf_text_value(struct conf_loader *l, config_setting_t *s, const char *must, st
 	/* a secret by its name stands beside the tree */
 	text = conf_place(s)->secret.len > 0 ? conf_place(s)->secret
 					     : str_of(config_setting_get_string(s));
-	if (!conf_plain(text)) {
+	if (!json_text_plain(text)) {
 		conf_error(l, s, "holds a control character or a broken one");
 		return false;
 	}

@@ -246,3 +246,16 @@ json_stretch(struct str plain)
 		put_replacement(&s, str_skip(plain, s.run));
 	return s;
 }
+
+bool
+json_text_plain(struct str s)
+{
+	uint32_t state = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c < ' ' || c == 0x7f || json_utf8_step(&state, c) < 0)
+			return false;
+	}
+	return state == 0;
+}

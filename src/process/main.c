@@ -112,12 +112,7 @@ client_name_of(const char *name)
 {
 	if (name[0] == '\0' || strlen(name) > 128)
 		misused("-k: a client's name has 1 to 128 bytes", "");
-	uint32_t utf8 = 0;
-	bool plain = true;
-	for (const char *p = name; *p != '\0' && plain; p++)
-		plain = (unsigned char)*p >= ' ' && *p != 0x7f &&
-			json_utf8_step(&utf8, (unsigned char)*p) == 0;
-	if (!plain || utf8 != 0)
+	if (!json_text_plain(str_of(name)))
 		misused("-k: a client's name is UTF-8 without control characters", "");
 	return name;
 }

@@ -42,21 +42,6 @@ form_begin(struct request *r)
 	return false;
 }
 
-/* Text without control characters. */
-static bool
-is_plain(struct str s)
-{
-	uint32_t state = 0;
-
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c == 0x7f || json_utf8_step(&state, c) < 0)
-			return false;
-	}
-	return state == 0;
-}
-
 /* A name that would end its part, if not for every reader. */
 static bool
 holds_boundary(const struct request *r, struct str name)
@@ -85,7 +70,7 @@ take_model(struct request *r, const struct multipart_part *part)
 		: part->coded        ? "must not have a Content-Transfer-Encoding"
 		: part->end - part->start > part->value.len
 		? "is longer than a name of a model can be"
-		: !is_plain(part->value) || holds_boundary(r, part->value)
+		: !json_text_plain(part->value) || holds_boundary(r, part->value)
 		? "must be the name of a model: text without control characters"
 		: NULL;
 

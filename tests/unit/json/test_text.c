@@ -180,5 +180,27 @@ START_TEST(stretches)
 }
 END_TEST
 
+START_TEST(plain_texts)
+{
+	static const struct {
+		struct str text;
+		bool plain;
+	} cases[] = {
+		{ STR_INIT(""), true },
+		{ STR_INIT("gpt-4o \"x\" \\"), true },
+		{ STR_INIT("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"), true },
+		{ STR_INIT("a\nb"), false },
+		{ STR_INIT("a\x00"), false },
+		{ STR_INIT("\x7f"), false },
+		{ STR_INIT("\xc3"), false },
+		{ STR_INIT("\xc3("), false },
+		{ STR_INIT("\xed\xa0\x80"), false },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		ck_assert_int_eq(json_text_plain(cases[i].text), cases[i].plain);
+}
+END_TEST
+
 UNIT_MAIN("json/text", plain_runs_of_every_length, plain_runs_know_every_byte,
-	wide_runs_are_well_formed, escapes_and_digits, stretches)
+	wide_runs_are_well_formed, escapes_and_digits, stretches, plain_texts)
