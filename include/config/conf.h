@@ -72,7 +72,6 @@ struct conf_endpoint {
 /* Who is admitted: a name and the hash of a key. */
 struct conf_client {
 	struct str name;
-	unsigned index; /* in conf.clients */
 	uint16_t label;
 	struct str key; /* as -T shows it: the hash, or where the key comes from */
 	uint8_t hash[SECRET_HASH];

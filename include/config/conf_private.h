@@ -271,6 +271,8 @@ void conf_headers_read(struct conf_loader *l, config_setting_t *s, struct conf_h
 	size_t *n);
 /* What a provider's endpoints have from the provider. */
 void conf_endpoints_finish(struct conf_loader *l, config_setting_t *s, struct conf_provider *p);
+/* A rate limit of a group's own with a burst alone would be none at all: an error. */
+void conf_rate_check(struct conf_loader *l, config_setting_t *group);
 /* The rate limit that the environment names, for what the file leaves out. */
 void conf_rate_from_environment(struct conf_loader *l);
 /* The listener of a configuration that has none; -p; what must hold between listeners. */

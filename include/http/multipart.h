@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-#define MULTIPART_NAME_MOST 128      /* a longer name of a field is not kept */
+#define MULTIPART_NAME_MOST 128      /* bytes of the name of a field */
 #define MULTIPART_VALUE_MOST 1024    /* bytes of a field's content that are kept */
 #define MULTIPART_HEAD_MOST 16384    /* bytes of the head of one part with its empty line */
 #define MULTIPART_BOUNDARY_MOST 70   /* RFC 2046 5.1.1 */
@@ -15,8 +15,7 @@
 
 /* A part that has ended. The slices are valid until the next call. */
 struct multipart_part {
-	struct str name;  /* decoded, well-formed UTF-8 without NUL; empty when it is longer than
-			     MULTIPART_NAME_MOST */
+	struct str name;  /* decoded, well-formed UTF-8 without NUL */
 	bool file;        /* has a filename or a filename* */
 	bool coded;       /* has a Content-Transfer-Encoding other than 7bit, 8bit and binary */
 	struct str value; /* the first MULTIPART_VALUE_MOST bytes of its content; of a file none */

@@ -58,6 +58,7 @@ struct request {
 	const struct endpoint *endpoint; /* NULL: the router's own path, or none */
 	enum dialect_id dialect;
 	const struct conf_client *key; /* who asks; NULL: the configuration names no clients */
+	bool key_shown;                /* there is something where a key should be */
 	bool charged;                  /* to the limits that apply */
 	bool admin;                    /* came in by a listener that shows details */
 	struct multipart *form;        /* the body is one, read by it; NULL: it is JSON */

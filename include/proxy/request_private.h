@@ -12,6 +12,8 @@ void request_fail_text(struct request *r, enum error_kind kind, struct str messa
 	struct str param);
 /* request.c: the id that the head gives the request, else one that is made. */
 void request_set_id(struct request *r);
+/* request.c: an id that is made, whatever the head gives. */
+void request_make_id(struct request *r);
 /* request.c: there is no memory for it. */
 void request_fail_memory(struct request *r);
 /* request.c: nothing more is told to the client but that it is over. */

@@ -35,6 +35,7 @@ struct series_writer {
 	_Atomic uint64_t *counts;    /* its row */
 	struct series_place *places; /* where the keys are that it has met */
 	unsigned seen;               /* keys of the board that are in `places` */
+	bool full;                   /* something was counted under its `rest` */
 };
 
 /* `row`: index in the scoreboard. Boot memory; series_close gives it back. */

@@ -1,6 +1,7 @@
 /*
  * trouble: which providers fail again and again, as all processes have seen it. 5 failures within 5
- * minutes are trouble, once; a success after that ends it, once.
+ * minutes are trouble, once; a success after that ends it, once. A provider that fails now and then
+ * for long is in trouble at most three times a minute.
  */
 #ifndef SHARED_TROUBLE_H
 #define SHARED_TROUBLE_H
@@ -10,6 +11,8 @@
 
 #define TROUBLE_FAILURES 5
 #define TROUBLE_SECONDS 300
+#define TROUBLE_MOST 3 /* times within a minute */
+#define TROUBLE_MOST_SECONDS 60
 
 struct trouble_table;
 

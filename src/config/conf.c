@@ -132,6 +132,10 @@ finish(struct conf_loader *l)
 	struct conf *c = l->conf;
 
 	finish_pid_file(l);
+	if (c->rate.burst > 0 && c->rate.per_minute == 0)
+		log_warn(
+			"%s: rate_limit has a burst and no requests_per_minute, and so is no limit",
+			c->path.p);
 	if (c->workers == 0)
 		c->workers = processors();
 	check_accounts(l);

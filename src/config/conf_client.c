@@ -119,7 +119,7 @@ check_twins(struct conf_loader *l, config_setting_t *s, const struct conf_client
 		if (str_eq(other->name, c->name))
 			conf_error(l, s, "is \"%.*s\" a second time", STR_ARG(c->name));
 		else if (other->key.len > 0 && c->key.len > 0 &&
-			secret_hash_eq(other->hash, c->hash))
+			memcmp(other->hash, c->hash, SECRET_HASH) == 0)
 			conf_error(l, conf_named(s, "key"), "is the key of \"%.*s\", too",
 				STR_ARG(other->name));
 		else
@@ -140,12 +140,16 @@ read_client(struct conf_loader *l, config_setting_t *s, struct conf_client *c, b
 	conf_preset(&l->conf->arena, SCOPE_CLIENT, c);
 	c->rate = conf_member(s, "rate_limit") ? (struct conf_rate){ 0, 0 } : l->conf->rate;
 	conf_group_read(l, s, SCOPE_CLIENT, c);
+	conf_rate_check(l, s);
 	if (!list) {
 		if (conf_member(s, "name"))
-			conf_error(l, conf_named(s, "name"), "is said already");
+			conf_error(l, conf_named(s, "name"),
+				"is too much: the name of the group is the name of the client");
 		c->name = arena_copy(&l->conf->arena, str_of(config_setting_name(s)));
 	}
-	if (c->name.len == 0 || c->name.len > NAME_MOST)
+	if (list && !conf_member(s, "name"))
+		conf_error(l, s, "has no name");
+	else if (c->name.len == 0 || c->name.len > NAME_MOST)
 		conf_error(l, conf_named(s, "name"), "must be a name of 1 to %d bytes", NAME_MOST);
 	if (l->teller->n == errors)
 		read_key(l, s, c);
@@ -171,7 +175,6 @@ conf_read_clients(struct conf_loader *l, config_setting_t *s, void *base)
 	for (unsigned i = 0; c->clients && i < conf_length(s); i++) {
 		struct conf_client *client = &c->clients[c->n_clients];
 
-		client->index = (unsigned)c->n_clients;
 		read_client(l, config_setting_get_elem(s, i), client, list);
 		c->n_clients++;
 	}

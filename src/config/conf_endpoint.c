@@ -41,6 +41,7 @@ read_endpoint(struct conf_loader *l, config_setting_t *s, struct conf_provider *
 	e->rate = conf_member(s, "rate_limit") ? (struct conf_rate){ 0, 0 } : p->rate;
 	e->stream = l->conf->stream;
 	conf_group_read(l, s, SCOPE_ENDPOINT, e);
+	conf_rate_check(l, s);
 	if (!config_setting_is_group(s))
 		return;
 	p->n_endpoints++;
@@ -139,6 +140,16 @@ from_environment(struct conf_loader *l, const char *variable, const char *name, 
 		conf_tell(l->teller, l->path, 0,
 			"the environment variable %s must be %lld to %lld, not \"%.20s\"", variable,
 			row->low, row->high, text);
+}
+
+void
+conf_rate_check(struct conf_loader *l, config_setting_t *group)
+{
+	config_setting_t *rate = conf_member(group, "rate_limit");
+
+	if (rate && conf_member(rate, "burst") && !conf_member(rate, "requests_per_minute"))
+		conf_error(l, rate,
+			"has a burst and no requests_per_minute, and so would be no limit at all: say how many a minute");
 }
 
 void

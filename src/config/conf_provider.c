@@ -319,6 +319,7 @@ read_provider(struct conf_loader *l, config_setting_t *s, struct conf_provider *
 	p->timeouts = l->conf->attempt;
 	p->api_key_name = (struct str){ "", 0 };
 	conf_group_read(l, s, SCOPE_PROVIDER, p);
+	conf_rate_check(l, s);
 	if (!config_setting_is_group(s))
 		return;
 	conf_names_check(l, s, SCOPE_PROVIDER, p->dialect);

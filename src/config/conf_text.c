@@ -18,6 +18,9 @@
 #include <limits.h>
 #include <string.h>
 
+/* No name is longer, but a key that was pasted would be. */
+#define NAME_SHOWN 32
+
 struct parse {
 	struct conf_text *t;
 	struct conf_scan scan;
@@ -394,9 +397,11 @@ setting(struct parse *p, const struct conf_place *group, struct conf_place **bef
 		return -1;
 	place->before = *before;
 	*before = place;
+	if (!is_mark(&p->token, "=:") && name.text.len > NAME_SHOWN)
+		return fail(p, &name,
+			"a = is missing after a long word, which is not shown: a client's key does not belong here, only the hash of it");
 	if (!is_mark(&p->token, "=:"))
-		return fail(p, &name, "a = is missing after %.*s",
-			STR_ARG(str_head(name.text, 64)));
+		return fail(p, &name, "a = is missing after %.*s", STR_ARG(name.text));
 	emit(p, name.text);
 	emit(p, STR(" = "));
 	if (advance(p) < 0 || value(p, place, false) < 0)

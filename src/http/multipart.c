@@ -412,7 +412,9 @@ disposition_read(struct multipart *m, struct str value)
 	struct str name = names[0].p != NULL ? names[0] : names[1];
 	if (name.p == NULL)
 		return fault_line(m, "a Content-Disposition has no name");
-	m->name_len = name.len <= sizeof m->name ? (uint8_t)name.len : 0;
+	if (name.len > sizeof m->name)
+		return fault_line(m, "a name is over " TEXT(MULTIPART_NAME_MOST) " bytes");
+	m->name_len = (uint8_t)name.len;
 	memcpy(m->name, name.p, m->name_len);
 	return 0;
 }

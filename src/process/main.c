@@ -110,8 +110,8 @@ port_of(const char *text)
 static const char *
 client_name_of(const char *name)
 {
-	if (name[0] == '\0' || strlen(name) > 128)
-		misused("-k: a client's name has 1 to 128 bytes", "");
+	if (name[0] == '\0' || name[0] == '-' || strlen(name) > 128)
+		misused("-k: a client's name has 1 to 128 bytes and does not begin with -", "");
 	if (!json_text_plain(str_of(name)))
 		misused("-k: a client's name is UTF-8 without control characters", "");
 	return name;
@@ -172,6 +172,8 @@ parse(int argc, char **argv, struct command *c)
 			misused("unknown option: -", name);
 		}
 	}
+	if (c->key != NULL && argc > 3)
+		misused("-k stands alone: other options mean nothing to it", "");
 	if (optind < argc)
 		misused("unexpected argument: ", argv[optind]);
 }
@@ -237,6 +239,7 @@ make_key(const char *name)
 	for (size_t i = 0; i < sizeof hash; i++)
 		printf("%02x", hash[i]);
 	fputs(setting ? "\"; };\n};\n" : "\"; }\n);\n", stdout);
+	secret_wipe(random, sizeof random);
 	secret_wipe(key, sizeof key);
 	return fflush(stdout) == 0 ? EX_OK : EXIT_FAILURE;
 }

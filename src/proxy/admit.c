@@ -74,11 +74,11 @@ refuse_key(struct request *r, bool shown)
 }
 
 /* Take out every field that shows a client's key, and unseen those past LOOKED_MOST. *key: the
- * first that admits; its client is r->key. False when none stands where a key should. */
-static bool
+ * first that admits; its client is r->key; else the first that is one, where none admits. */
+static void
 take_keys(struct request *r, struct str *key)
 {
-	bool any = false, accepted;
+	bool accepted;
 	unsigned looked = 0;
 	size_t n = 0;
 
@@ -90,16 +90,15 @@ take_keys(struct request *r, struct str *key)
 		if (shown.len > 0 && ++looked > LOOKED_MOST)
 			continue;
 		client = shown.len > 0 ? client_of(r->proxy->conf, shown) : NULL;
-		any = any || (accepted && shown.len > 0);
-		if (client && accepted && !r->key) {
-			r->key = client;
+		r->key_shown = r->key_shown || (accepted && shown.len > 0);
+		if (client && !r->key && (accepted || key->len == 0))
 			*key = shown;
-		}
+		if (client && accepted && !r->key)
+			r->key = client;
 		if (!client)
 			r->head.fields[n++] = f;
 	}
 	r->head.n = n;
-	return any;
 }
 
 static bool
@@ -108,7 +107,20 @@ holds(struct str text, struct str key)
 	return key.len < FOUND_LEAST ? str_eq(text, key) : str_find(text, key) < text.len;
 }
 
-/* Whatever else of the head holds the key that admits. False: the request was refused. */
+/* A key in the target would be logged, or go on to the provider. */
+static bool
+refuse_target(struct request *r, const char *part)
+{
+	r->head.path = r->path = STR("/");
+	r->head.query = STR("");
+	request_fail_text(r, ERROR_INVALID,
+		arena_printf(&r->arena,
+			"the %s holds the client key: send it in a field of the head alone", part),
+		STR(""));
+	return false;
+}
+
+/* Whatever else of the head holds the key. False: the request was refused. */
 static bool
 take_strays(struct request *r, struct str key)
 {
@@ -121,26 +133,30 @@ take_strays(struct request *r, struct str key)
 	r->head.n = n;
 	if (holds(r->id, key))
 		request_set_id(r);
-	if (!holds(r->head.query, key))
+	if (holds(r->head.path, key))
+		return refuse_target(r, "path");
+	return !holds(r->head.query, key) || refuse_target(r, "query");
+}
+
+bool
+admit_keys(struct request *r)
+{
+	struct str key = STR("");
+
+	if (r->proxy->conf->n_clients == 0)
 		return true;
-	request_fail_text(r, ERROR_INVALID,
-		STR("the query holds the client key, and would go on to the provider: send the key in a field of the head alone"),
-		STR(""));
-	return false;
+	take_keys(r, &key);
+	return key.len == 0 || take_strays(r, key);
 }
 
 bool
 admit_client(struct request *r)
 {
-	struct str key = STR("");
-	bool shown;
-
-	if (r->proxy->conf->n_clients == 0)
+	if (r->proxy->conf->n_clients == 0 || r->key)
 		return true;
-	shown = take_keys(r, &key);
-	if (r->key)
-		return take_strays(r, key);
-	refuse_key(r, shown);
+	if (client_of(r->proxy->conf, r->id)) /* a key there, and in no place where it admits */
+		request_make_id(r);
+	refuse_key(r, r->key_shown);
 	return false;
 }
 
@@ -161,6 +177,12 @@ add(struct charge *all, unsigned *n, const struct charge *c, struct conf_rate ra
 	all[(*n)++].rate = (struct limit_rate){ rate.per_minute, rate.burst };
 }
 
+static bool
+same_rate(struct conf_rate a, struct conf_rate b)
+{
+	return a.per_minute == b.per_minute && a.burst == b.burst;
+}
+
 static unsigned
 charges_of(const struct request *r, const struct conf_provider *provider, struct charge all[2])
 {
@@ -168,12 +190,17 @@ charges_of(const struct request *r, const struct conf_provider *provider, struct
 	struct limit_key key = { .what = STR(""),
 		.who = r->key ? r->key->name : r->client_ip,
 		.path = r->endpoint->id };
-	struct charge general = { .whose = r->key ? "the client's" : "the general", .key = key };
-	struct charge special = { .whose = "the provider's", .key = key };
+	struct conf_rate rate = r->key ? r->key->rate : r->proxy->conf->rate;
+	struct charge general = { .whose = "for every client", .key = key };
+	struct charge special = { .whose = "at this provider", .key = key };
 	unsigned n = 0;
 
+	if (!same_rate(rate, r->proxy->conf->rate))
+		general.whose = "for this client";
+	if (e && !same_rate(e->rate, provider->rate))
+		special.whose = "at this provider's endpoint";
 	special.key.what = provider->name;
-	add(all, &n, &general, r->key ? r->key->rate : r->proxy->conf->rate);
+	add(all, &n, &general, rate);
 	add(all, &n, &special, e ? e->rate : provider->rate);
 	return n;
 }
@@ -200,9 +227,9 @@ refuse_rate(struct request *r, const struct charge *c)
 	struct str fields;
 
 	e.message = arena_printf(&r->arena,
-		"%s limit of %" PRIu32
-		" requests a minute on %.*s is reached: try again in %" PRIu64 " s",
-		c->whose, c->rate.per_minute, STR_ARG(r->endpoint->path), seconds);
+		"the limit of %" PRIu32
+		" requests a minute %s on %.*s is reached: try again in %" PRIu64 " s",
+		c->rate.per_minute, c->whose, STR_ARG(r->endpoint->path), seconds);
 	fields = arena_printf(&r->arena,
 		"retry-after: %" PRIu64 "\r\nretry-after-ms: %" PRIu64
 		"\r\nx-ratelimit-limit-requests: %" PRIu32

@@ -188,6 +188,8 @@ answer_own(struct request *r)
 	struct str method = r->head.method;
 	struct str allow = own ? STR("GET, HEAD, OPTIONS") : STR("POST, OPTIONS");
 
+	if (!admit_keys(r))
+		return true;
 	if (str_eq(r->path, STR("*"))) {
 		answer_options(r, STR("GET, HEAD, POST, OPTIONS"));
 		return true;

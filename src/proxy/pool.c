@@ -149,7 +149,10 @@ pool_age(struct pool *pool, bool all)
 	while ((link = pool->oldest) &&
 		(all || now - link->idle_since_ms >= pool->provider->connections.idle_timeout_ms)) {
 		idle_remove(link);
-		pool_drop(link, all ? CLOSE_DRAIN : CLOSE_IDLE);
+		pool_drop(link,
+			all                                 ? CLOSE_DRAIN
+				: wire_idle_ok(&link->wire) ? CLOSE_IDLE
+							    : CLOSE_STALE);
 	}
 }
 

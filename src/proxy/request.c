@@ -52,6 +52,12 @@ random_id(struct request *r)
 }
 
 void
+request_make_id(struct request *r)
+{
+	r->id = random_id(r);
+}
+
+void
 request_set_id(struct request *r)
 {
 	struct str given = head_value(&r->head, STR("x-request-id"));

@@ -14,10 +14,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "net/clock.h"
 #include "proxy/request_private.h"
 
 #define STORE_MOST (1024 * 1024)
-#define MODEL_ESCAPED 32 /* bytes of "model" with each letter as \u006d and the quotes */
+#define MODEL_ESCAPED 38 /* bytes of "models" with each letter as \u006d and the quotes */
 
 static void
 fail_json(struct request *r)
@@ -99,18 +100,21 @@ take_stream(struct request *r, const struct json_token *value)
 	return 0;
 }
 
-/* Some providers (Go's JSON reader does) take "Model" for `model`. A client that may not use all
- * models could so name one that is not its own behind the router's back. `text` has the quotes. */
+/* Some providers (Go's JSON reader does) take "Model" for `model`, and some (OpenRouter) take
+ * `models` for a list to fall back on. A client that may not use all models could so name one that
+ * is not its own behind the router's back. `text` has the quotes. */
 static bool
 is_other_model(struct request *r, struct str text, const struct json_token *t)
 {
 	struct json_token alone = *t;
+	struct str name;
 
 	if (!r->key || r->key->n_models == 0 || text.len == 0 || text.len > MODEL_ESCAPED)
 		return false;
 	alone.start = 0;
 	alone.end = text.len;
-	return str_eq_nocase(json_string(text, &alone, &r->arena, NULL), STR("model"));
+	name = json_string(text, &alone, &r->arena, NULL);
+	return !name.p || str_eq_nocase(name, STR("model")) || str_eq_nocase(name, STR("models"));
 }
 
 /* A key is looked at in the piece in which it ends: it is gone from a streaming body when its value
@@ -127,7 +131,8 @@ take_key(struct request *r, struct str piece, const struct json_token *key)
 	if (r->member == REQUEST_MODEL && r->model.p)
 		return refuse_member(r, STR("model"), "stands twice in the body");
 	if (r->member == REQUEST_OTHER && is_other_model(r, text, key))
-		return refuse_member(r, STR("model"), "must be written in small letters");
+		return refuse_member(r, STR("model"),
+			"must be the only name of a model for this client, in small letters");
 	return 0;
 }
 
@@ -234,13 +239,11 @@ json_end(struct request *r)
 	return take_members(r, STR(""));
 }
 
-void
-request_body(struct request *r, struct str data)
+static void
+take_piece(struct request *r, struct str data)
 {
 	size_t most = r->proxy->conf->limits.body_bytes;
 
-	if (r->state == REQUEST_OVER || data.len == 0)
-		return;
 	r->body_len += data.len;
 	if (r->body_len > most) {
 		request_refuse(r, 413,
@@ -258,6 +261,15 @@ request_body(struct request *r, struct str data)
 		stream_piece(r, data);
 	else if (should_stream(r))
 		begin_streaming(r);
+}
+
+void
+request_body(struct request *r, struct str data)
+{
+	if (r->state == REQUEST_OVER || data.len == 0)
+		return;
+	take_piece(r, data);
+	request_worked(r, clock_us(), clock_now_us());
 }
 
 void

@@ -28,6 +28,7 @@ struct service {
 	struct listeners listeners;
 	struct loop_timer grace, limit;
 	bool stopping;
+	bool told_full; /* that the metrics have no room */
 };
 
 static void
@@ -163,6 +164,11 @@ service_second(struct service *s)
 {
 	for (size_t i = 0; i < s->proxy.conf->n_providers; i++)
 		pool_age(&s->proxy.pools[i], false);
+	if (s->proxy.counts.full && !s->told_full) {
+		log_warn(
+			"the metrics have no room for more series: what is new is counted under other");
+		s->told_full = true;
+	}
 	ROW_SET(s->proxy.row->memory_kib, (uint32_t)(mem_used() / 1024));
 }
 

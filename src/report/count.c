@@ -97,7 +97,7 @@ count_unpack(uint64_t key, unsigned *bucket)
 static void
 add(struct series_writer *w, const struct count_key *k, unsigned bucket, uint64_t n)
 {
-	struct count_key rest = { .metric = k->metric, .detail = k->detail };
+	struct count_key rest = { .metric = k->metric, .path = k->path, .detail = k->detail };
 
 	series_add(w, count_pack(k, bucket), count_pack(&rest, bucket), n);
 }
@@ -156,40 +156,50 @@ path_number(struct str path)
 	return PATH_OTHER;
 }
 
-/* A name that finds no room is counted as "other": that is said. */
+/* Names that found no room: they are counted as "other". */
+struct lost {
+	size_t n;
+	struct str first;
+};
+
 static uint16_t
-number(struct series_board *b, struct str name)
+number(struct series_board *b, struct str name, struct lost *lost)
 {
 	unsigned label = series_label(b, name);
 
-	if (label == LABEL_OTHER && name.len > 0 && !str_eq(name, STR("other")))
-		log_warn("the metrics have no room for the name %.*s: it is counted as other",
-			STR_ARG(str_head(name, 64)));
+	if (label == LABEL_OTHER && name.len > 0 && !str_eq(name, STR("other")) && lost->n++ == 0)
+		lost->first = name;
 	return (uint16_t)label;
 }
 
 static void
-name_provider(struct series_board *b, struct conf_provider *p)
+name_provider(struct series_board *b, struct conf_provider *p, struct lost *lost)
 {
-	p->label = number(b, p->name);
+	p->label = number(b, p->name, lost);
 	for (size_t i = 0; i < p->n_maps; i++)
-		p->maps[i].label = number(b, p->maps[i].to);
+		p->maps[i].label = number(b, p->maps[i].to, lost);
 	for (size_t i = 0; i < p->n_models; i++)
-		p->model_labels[i] = number(b, p->models[i]);
+		p->model_labels[i] = number(b, p->models[i], lost);
 }
 
 void
 count_name(struct series_board *b, struct conf *c)
 {
+	struct lost lost = { 0 };
+
 	for (size_t i = 0; i < c->n_providers; i++)
-		name_provider(b, &c->providers[i]);
+		name_provider(b, &c->providers[i], &lost);
 	for (size_t i = 0; i < c->n_clients; i++)
-		c->clients[i].label = number(b, c->clients[i].name);
+		c->clients[i].label = number(b, c->clients[i].name, &lost);
 	for (size_t i = 0; i < c->n_routes; i++) {
 		struct conf_route *r = &c->routes[i];
 
-		r->label = number(b, r->model);
+		r->label = number(b, r->model, &lost);
 		for (size_t k = 0; k < r->n_targets; k++)
-			r->targets[k].label = number(b, r->targets[k].model);
+			r->targets[k].label = number(b, r->targets[k].model, &lost);
 	}
+	if (lost.n > 0)
+		log_warn(
+			"the metrics have no room for %zu names, of which %.*s is the first: they are counted as other",
+			lost.n, STR_ARG(str_head(lost.first, 64)));
 }

@@ -6,7 +6,8 @@
  * finds there what somebody else has added and looks on behind it. A key's place is the place of
  * its counter in every row. Each process remembers in a hash table of its own where the keys are
  * that it has met, and reads the board on only when it meets a new one. Counters take memory when
- * they are first written to: the mapping is large, what is touched of it is small.
+ * they are first written to or summed: the mapping is large, what is touched of it is as many rows
+ * as there were workers at one time.
  *
  * Labels are written by the master alone, before the fork of those who read them, each once; their
  * number is published last. The last RESERVE keys are for those that stand for all which found no
@@ -23,7 +24,7 @@
 #define SERIES_MAGIC 0x41505345u /* "APSE" */
 #define SERIES_VERSION 1u
 
-enum { RESERVE = 1024, PLACES = SERIES_MOST * 2 };
+enum { RESERVE = 4096, PLACES = SERIES_MOST * 2 };
 
 struct label {
 	uint16_t len;
@@ -151,8 +152,10 @@ series_add(struct series_writer *w, uint64_t key, uint64_t rest, uint64_t n)
 
 	if (place->key == 0)
 		place = learn(w, key, SERIES_MOST - RESERVE);
-	if (!place)
+	if (!place) {
+		w->full = true;
 		place = place_of(w, rest);
+	}
 	if (place->key == 0)
 		place = learn(w, rest, SERIES_MOST);
 	if (place)

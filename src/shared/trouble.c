@@ -23,6 +23,8 @@ struct entry {
 	_Atomic uint32_t n;     /* failures so far */
 	_Atomic uint32_t since; /* those before this number do not count */
 	_Atomic uint32_t state; /* 1: in trouble */
+	_Atomic uint32_t times; /* it was in trouble, and when that began */
+	_Atomic uint32_t began_s[TROUBLE_MOST];
 	_Atomic uint32_t when_s[TROUBLE_FAILURES];
 };
 
@@ -59,7 +61,7 @@ bool
 trouble_failure(struct trouble_table *t, unsigned i, uint64_t now_ms)
 {
 	struct entry *e = &t->entries[i];
-	uint32_t now = (uint32_t)(now_ms / 1000) + 1, number, first, calm = 0;
+	uint32_t now = (uint32_t)(now_ms / 1000) + 1, number, first, began, times, calm = 0;
 	int32_t before; /* failures that count, and came before this one */
 
 	number = atomic_fetch_add(&e->n, 1);
@@ -70,8 +72,15 @@ trouble_failure(struct trouble_table *t, unsigned i, uint64_t now_ms)
 		return false;
 	/* it may seem to lie ahead: each process has the time of its own turn */
 	first = atomic_load(&e->when_s[(number + 1) % TROUBLE_FAILURES]);
-	return first > 0 && (int32_t)(now - first) < TROUBLE_SECONDS &&
-		atomic_compare_exchange_strong(&e->state, &calm, 1);
+	times = atomic_load(&e->times);
+	began = atomic_load(&e->began_s[times % TROUBLE_MOST]);
+	if (first == 0 || (int32_t)(now - first) >= TROUBLE_SECONDS ||
+		(began > 0 && (int32_t)(now - began) < TROUBLE_MOST_SECONDS) ||
+		!atomic_compare_exchange_strong(&e->state, &calm, 1))
+		return false;
+	atomic_store(&e->began_s[times % TROUBLE_MOST], now);
+	atomic_store(&e->times, times + 1);
+	return true;
 }
 
 bool

@@ -157,7 +157,7 @@ plain_disposition(struct str value, char *room, struct str *name, bool *file)
 			continue;
 		plain = memchr(text, '%', len) == NULL;
 		memcpy(room, text, len);
-		*name = (struct str){ room, len <= MULTIPART_NAME_MOST ? len : 0 };
+		*name = (struct str){ room, len };
 	}
 	free(text);
 	return plain;

@@ -74,7 +74,7 @@ scenario('a 429 has all its fields in the shape of either dialect, and they are 
 		assert.equal(type, path === CHAT ? undefined : 'error');
 		assert.equal(error.type, 'rate_limit_error');
 		assert.equal(error.code, path === CHAT ? 'rate_limit_exceeded' : undefined);
-		assert.match(error.message, new RegExp(`^the general limit of 30 requests a minute on ${path} is reached: try again in [12] s$`));
+		assert.match(error.message, new RegExp(`^the limit of 30 requests a minute for every client on ${path} is reached: try again in [12] s$`));
 		const line = await d.waitAccess(reply.header('x-request-id'));
 		assert.equal(line.status, 429);
 	}
@@ -136,7 +136,7 @@ scenario('every client and every path has a bucket of its own, and a client its 
 		assert.deepEqual(await statuses(s, d, 1, { key: keys.C, path, local: '127.0.0.8' }), [429], 'a key is the same from everywhere');
 	}
 	assert.deepEqual(await statuses(s, d, 2, {}), [401, 401], 'who has no key is no one');
-	assert.match((await ask(s, d, { key: keys.A })).json.error.message, /^the client's limit of 1 requests a minute/);
+	assert.match((await ask(s, d, { key: keys.A })).json.error.message, /^the limit of 1 requests a minute for (this|every) client/);
 	assert.deepEqual(await health(s, d), { activeBuckets: 6, routes: { [CHAT]: 3, [MESSAGES]: 3 } });
 	assert.equal(await metric(s, d, 'rate_limit_buckets'), 6);
 });
@@ -161,7 +161,7 @@ scenario('an endpoint\'s limit takes the place of the provider\'s; that and the 
 	});
 	const d = await s.daemon(config());
 	assert.deepEqual(await statuses(s, d, 4), [200, 200, 200, 429]);
-	assert.match((await ask(s, d)).json.error.message, /^the provider's limit of 1 requests/);
+	assert.match((await ask(s, d)).json.error.message, /^the limit of 1 requests a minute at this provider/);
 	assert.deepEqual(await statuses(s, d, 2, { path: MESSAGES }), [200, 429]);
 	assert.deepEqual(await statuses(s, d, 5, { model: 'free' }), Array(5).fill(200));
 
@@ -169,7 +169,7 @@ scenario('an endpoint\'s limit takes the place of the provider\'s; that and the 
 	const local = '127.0.0.2';
 	await reload(d, config(2));
 	assert.deepEqual(await statuses(s, d, 6, { local }), [200, 200, 429, 429, 429, 429]);
-	assert.match((await ask(s, d, { local })).json.error.message, /^the general limit of 1 requests/);
+	assert.match((await ask(s, d, { local })).json.error.message, /^the limit of 1 requests a minute for every client/);
 	await reload(d, config());
 	assert.deepEqual(await statuses(s, d, 2, { local }), [200, 429], 'of three one was left');
 

@@ -196,9 +196,9 @@ async function everything(c, i) {
 		{ ...chat('e500'), provider: 'p', status: 500 }, { ...chat('e404'), provider: 'p', status: 404 }, { ...chat('dead'), provider: 'dead', status: 502 },
 		{ ...chat('nobody'), status: 404 }, { ...chat('plain'), key: '', client: 'other', status: 401 },
 		{ ...chat('plain'), key: `k${Math.random()}`, client: 'other', status: 401 },
-		{ path: `/x${Math.random()}`, label: 'other', method: 'GET', client: 'other', status: 404 },
+		{ path: `/x${Math.random()}`, label: 'other', method: 'GET', status: 404 },
 		{ path: '/v1/models', method: 'GET' }, { path: '/v1/models/plain', label: '/v1/models/ID', method: 'GET' },
-		{ path: '/health', method: 'HEAD', client: 'other' }, { path: CHAT, method: 'DELETE', client: 'other', status: 405 },
+		{ path: '/health', method: 'HEAD' }, { path: CHAT, method: 'DELETE', status: 405 },
 		{ body: '{"model": "plain", "mess', status: 400 }, { ...chat('echo'), body: undefined, chunked: 7, provider: 'echo' },
 	];
 	for (let k = 0; k < alone.length; k++) {

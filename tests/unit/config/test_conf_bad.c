@@ -251,9 +251,9 @@ static const struct bad {
 		    "\t{ name = \"a\"; key = \"sha256:" HEX60 "1235\"; } );\n" ECHO_),
 		"2: clients[1] is \"a\" a second time" },
 	{ "client_without_name", STR("clients = ( { key = \"sha256:" HEX60 "1234\"; } );\n" ECHO_),
-		"1: clients[0] must be a name of 1 to 128 bytes" },
+		"1: clients[0] has no name" },
 	{ "client_with_two_names", CLIENTS("a: { name = \"b\"; key = \"sha256:" HEX60 "1234\"; };"),
-		"2: clients.a.name is said already" },
+		"2: clients.a.name is too much: the name of the group is the name of the client" },
 	{ "client_models",
 		CLIENTS("a: { key = \"sha256:" HEX60 "1234\"; models = ( \"\" ); };\n"
 			"\tb: { key = \"sha256:" HEX60 "1235\"; models = ( ); };"),
@@ -264,6 +264,14 @@ static const struct bad {
 		"1: rate_limit.requests_per_minute must be 0 to 1000000, not 1000001\n"
 		"1: rate_limit.burst must be 0 to 100000, not -1\n"
 		"1: rate_limit.per_second is unknown: nearest is burst, of requests_per_minute, burst" },
+	{ "burst_alone",
+		STR("clients: { a: { key = \"sha256:" HEX60
+		    "1234\"; rate_limit: { burst = 5; }; }; };\n"
+		    "providers: { e: { dialect = \"echo\"; rate_limit: { burst = 5; };\n"
+		    "\tendpoints = ( { path = \"/v1/messages\"; rate_limit: { burst = 5; }; } ); }; };\n"),
+		"1: clients.a.rate_limit has a burst and no requests_per_minute, and so would be no limit at all: say how many a minute\n"
+		"3: providers.e.endpoints[0].rate_limit has a burst and no requests_per_minute, and so would be no limit at all: say how many a minute\n"
+		"2: providers.e.rate_limit has a burst and no requests_per_minute, and so would be no limit at all: say how many a minute" },
 	{ "reload", STR("reload = \"always\";\n" ECHO_),
 		"1: reload must be \"signal\" or \"auto\", not \"always\"" },
 	{ "listener_tls",

@@ -130,6 +130,12 @@ upstream(enum dialect_id dialect, enum credential credential)
 }
 
 /* Each place of a key: who is admitted by it, NULL for nobody. */
+static bool
+is_admitted(struct request *request)
+{
+	return admit_keys(request) && admit_client(request);
+}
+
 START_TEST(places)
 {
 	static const struct {
@@ -172,7 +178,7 @@ START_TEST(places)
 	setup();
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		begin(POST, cases[i].fields);
-		bool admitted = admit_client(r);
+		bool admitted = is_admitted(r);
 
 		ck_assert_msg(admitted == (cases[i].who != NULL), "case %zu", i);
 		if (admitted) {
@@ -186,7 +192,7 @@ START_TEST(places)
 	}
 	/* a query is no place for a key */
 	begin(POST "?key=" ALICE "&api_key=" ALICE, "");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	end();
 	teardown();
 }
@@ -197,7 +203,7 @@ START_TEST(without_clients_everyone_is_admitted)
 	setup();
 	house.conf.n_clients = 0;
 	begin(POST, "Authorization: Bearer sk-own\r\n");
-	ck_assert(admit_client(r));
+	ck_assert(is_admitted(r));
 	ck_assert_ptr_null(r->key);
 	ck_assert_ptr_nonnull(
 		strstr(upstream(DIALECT_OPENAI, CREDENTIAL_CLIENT), "Bearer sk-own\r\n"));
@@ -212,7 +218,7 @@ START_TEST(an_empty_key_is_none)
 	setup();
 	secret_hash(STR(""), clients[0].hash);
 	begin(POST, "x-api-key:\r\nAuthorization: Bearer\r\nAuthorization: Bearer \t\r\n");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	ck_told("a client key is required");
 	end();
 	teardown();
@@ -260,7 +266,7 @@ START_TEST(keys_go_nowhere)
 			const char *text;
 
 			begin(POST, cases[i].fields);
-			ck_assert(admit_client(r));
+			ck_assert(is_admitted(r));
 			text = upstream(DIALECT_OPENAI, (enum credential)credential);
 			ck_assert_msg(!strstr(text, "ar-"), "case %zu: %s", i, text);
 			if (credential >= CREDENTIAL_CLIENT && cases[i].credential)
@@ -287,13 +293,13 @@ START_TEST(a_key_in_the_query_is_refused)
 {
 	setup();
 	begin(POST "?api-version=1&key=" ALICE, "x-api-key: " ALICE "\r\n");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	ck_assert_uint_eq(r->status, 400);
 	ck_told("the query holds the client key");
 	ck_assert_ptr_null(strstr(told, ALICE));
 	end();
 	begin(POST "?api-version=1&key=sk-other", "x-api-key: " ALICE "\r\n");
-	ck_assert(admit_client(r));
+	ck_assert(is_admitted(r));
 	end();
 	teardown();
 }
@@ -307,7 +313,7 @@ START_TEST(a_short_key_is_found_whole_only)
 	setup();
 	secret_hash(STR("app"), clients[0].hash);
 	begin(POST "?version=app", "x-api-key: app\r\nX-Title: my app\r\nOpenAI-Project: app\r\n");
-	ck_assert(admit_client(r));
+	ck_assert(is_admitted(r));
 	text = upstream(DIALECT_OPENAI, CREDENTIAL_CLIENT);
 	ck_assert_ptr_nonnull(strstr(text, "X-Title: my app\r\n"));
 	ck_assert_ptr_null(strstr(text, "OpenAI-Project"));
@@ -331,7 +337,7 @@ START_TEST(few_keys_are_looked_at)
 				"api-key: sk-%d\r\n", i);
 		snprintf(fields + len, sizeof fields - len, "x-api-key: " ALICE "\r\n");
 		begin(POST, fields);
-		ck_assert_int_eq(admit_client(r), keys == 7);
+		ck_assert_int_eq(is_admitted(r), keys == 7);
 		ck_assert_ptr_null(strstr(upstream(DIALECT_ANTHROPIC, CREDENTIAL_CLIENT), "ar-"));
 		end();
 	}
@@ -347,7 +353,7 @@ START_TEST(refusals)
 
 	setup();
 	begin(POST, "");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	ck_told("HTTP/1.1 401 Unauthorized\r\n");
 	ck_told("\r\nwww-authenticate: Bearer\r\n");
 	ck_told("{\"error\":{\"message\":\"");
@@ -355,19 +361,19 @@ START_TEST(refusals)
 	ck_told("\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_api_key\"}}");
 	end();
 	begin(POST, "x-api-key: sk-secret-of-someone\r\n");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	ck_told(unknown);
 	ck_assert_ptr_null(strstr(told, "sk-secret"));
 	end();
 	begin("POST /v1/messages", "");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	ck_told("HTTP/1.1 401 Unauthorized\r\n");
 	ck_told("\r\nwww-authenticate: Bearer\r\n");
 	ck_told("{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"");
 	ck_told(required);
 	end();
 	begin("POST /v1/messages/count_tokens", "Authorization: Bearer sk-secret\r\n");
-	ck_assert(!admit_client(r));
+	ck_assert(!is_admitted(r));
 	ck_told("authentication_error");
 	ck_told(unknown);
 	end();
@@ -450,7 +456,7 @@ asked(const char *line, const char *key)
 
 	snprintf(fields, sizeof fields, "x-api-key: %s\r\n", key);
 	begin(line, fields);
-	ck_assert(admit_client(r));
+	ck_assert(is_admitted(r));
 	if (rate()) {
 		ck_assert(rate()); /* once only: the second changes nothing */
 		ck_assert_uint_eq(told_len, 0);
@@ -479,12 +485,12 @@ START_TEST(own_limit_in_place_of_the_general_one)
 	for (int i = 0; i < 2; i++)
 		ck_assert_str_eq(asked(POST, ALICE), ADMITTED);
 	ck_assert_str_eq(asked(POST, ALICE),
-		"the client's limit of 60 requests a minute on /v1/chat/completions is reached");
+		"the limit of 60 requests a minute for every client on /v1/chat/completions is reached");
 	ck_assert_str_eq(asked("POST /v1/embeddings", ALICE), ADMITTED);
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(asked(POST, BOB), ADMITTED);
 	ck_assert_str_eq(asked(POST, BOB),
-		"the client's limit of 6 requests a minute on /v1/chat/completions is reached");
+		"the limit of 6 requests a minute for this client on /v1/chat/completions is reached");
 	for (int i = 0; i < 20; i++)
 		ck_assert_str_eq(asked(POST, SPACED), ADMITTED);
 	house.now_ms += 1000;
@@ -503,7 +509,7 @@ START_TEST(general_limit_by_address)
 	house.conf.rate = (struct conf_rate){ 1, 0 };
 	ck_assert_str_eq(asked(POST, "x"), ADMITTED);
 	ck_assert_str_eq(asked(POST, "y"),
-		"the general limit of 1 requests a minute on /v1/chat/completions is reached");
+		"the limit of 1 requests a minute for every client on /v1/chat/completions is reached");
 	teardown();
 }
 END_TEST
@@ -521,13 +527,13 @@ START_TEST(endpoints_limit_in_place_of_the_providers)
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(asked(POST, ALICE), ADMITTED);
 	ck_assert_str_eq(asked(POST, ALICE),
-		"the provider's limit of 60 requests a minute on /v1/chat/completions is reached");
+		"the limit of 60 requests a minute at this provider's endpoint on /v1/chat/completions is reached");
 	ck_assert_str_eq(asked(POST, BOB), ADMITTED);
 	for (int i = 0; i < 9; i++)
 		ck_assert_str_eq(asked("POST /v1/embeddings", ALICE), ADMITTED);
 	ck_assert_str_eq(asked("POST /v1/completions", ALICE), ADMITTED);
 	ck_assert_str_eq(asked("POST /v1/completions", ALICE),
-		"the provider's limit of 1 requests a minute on /v1/completions is reached");
+		"the limit of 1 requests a minute at this provider on /v1/completions is reached");
 	teardown();
 }
 END_TEST
@@ -555,13 +561,15 @@ START_TEST(refused_by_one_charges_none)
 	ck_assert_str_eq(asked(POST, ALICE), ADMITTED);
 	ck_assert_uint_eq(left(clients[0].rate), 3);
 	for (int i = 0; i < 5; i++)
-		ck_assert_ptr_nonnull(strstr(asked(POST, ALICE), "the provider's limit of 6 "));
+		ck_assert_ptr_nonnull(strstr(asked(POST, ALICE),
+			"the limit of 6 requests a minute at this provider"));
 	ck_assert_uint_eq(left(clients[0].rate), 3);
 	house.providers[HOUSE_REMOTE].rate = (struct conf_rate){ 0, 0 };
 	for (int i = 0; i < 3; i++)
 		ck_assert_str_eq(asked(POST, ALICE), ADMITTED);
 	house.providers[HOUSE_REMOTE].rate = (struct conf_rate){ 6, 2 };
-	ck_assert_ptr_nonnull(strstr(asked(POST, ALICE), "the provider's limit of 6 "));
+	ck_assert_ptr_nonnull(
+		strstr(asked(POST, ALICE), "the limit of 6 requests a minute at this provider"));
 	teardown();
 }
 END_TEST
@@ -573,7 +581,8 @@ START_TEST(first_is_given_back_when_the_second_refuses)
 	setup();
 	clients[0].rate = house.providers[HOUSE_REMOTE].rate = (struct conf_rate){ 60, 1 };
 	house.providers[HOUSE_REMOTE].name = STR("");
-	ck_assert_ptr_nonnull(strstr(asked(POST, ALICE), "the provider's limit of 60 "));
+	ck_assert_ptr_nonnull(
+		strstr(asked(POST, ALICE), "the limit of 60 requests a minute at this provider"));
 	ck_assert_uint_eq(left(clients[0].rate), 1);
 	house.providers[HOUSE_REMOTE].name = STR("remote");
 	ck_assert_str_eq(asked(POST, ALICE), ADMITTED);
@@ -589,12 +598,12 @@ START_TEST(a_429_says_when_to_come_again)
 	for (int i = 0; i < 60; i++)
 		ck_assert_str_eq(asked("POST /v1/messages", ALICE), ADMITTED);
 	begin("POST /v1/messages", "Authorization: Bearer " ALICE "\r\n");
-	ck_assert(admit_client(r) && !rate());
+	ck_assert(is_admitted(r) && !rate());
 	ck_told("HTTP/1.1 429 Too Many Requests\r\n");
 	ck_told("\r\nretry-after: 60\r\nretry-after-ms: ");
 	ck_told("\r\nx-ratelimit-limit-requests: 1\r\nx-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: ");
 	ck_told("h"); /* an hour is owed, or 59 minutes and some */
-	ck_told("{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"the client's limit of 1 requests a minute on /v1/messages is reached: try again in 60 s\"}");
+	ck_told("{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"the limit of 1 requests a minute for this client on /v1/messages is reached: try again in 60 s\"}");
 	end();
 	ck_assert_uint_eq(house_count(&house, METRIC_RATE_LIMITED), 1);
 	teardown();

@@ -372,7 +372,9 @@ START_TEST(test_second_model_in_another_case)
 		STR_INIT(
 			"{\"model\":\"echo\",\"\\u004d\\u004f\\u0044\\u0045\\u004c\":1,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
 		STR_INIT(
-			"{\"model\":\"echo\",\"x\":{\"Model\":1},\"Models\":1,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
+			"{\"model\":\"echo\",\"models\":[\"remote\"],\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
+		STR_INIT(
+			"{\"model\":\"echo\",\"x\":{\"Model\":1},\"Modell\":1,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"),
 	};
 	struct str own = STR("e*");
 	struct conf_client key = { .name = STR("alice"), .models = &own };
@@ -381,7 +383,7 @@ START_TEST(test_second_model_in_another_case)
 	for (size_t n_models = 0; n_models < 2; n_models++) {
 		key.n_models = n_models;
 		for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
-			bool refused = n_models > 0 && i < 3;
+			bool refused = n_models > 0 && i < 4;
 
 			begin(bodies[i].len);
 			request->key = &key;
@@ -390,7 +392,7 @@ START_TEST(test_second_model_in_another_case)
 			ck_assert_uint_eq(request->status, refused ? 400 : 200);
 			ck_assert_msg(!refused ||
 					str_find(buf_str(&client.body),
-						STR("`model` must be written in small letters")) <
+						STR("`model` must be the only name of a model for this client, in small letters")) <
 						buf_len(&client.body),
 				"%.*s", STR_ARG(buf_str(&client.body)));
 			give_up();

@@ -80,6 +80,22 @@ START_TEST(recovery_once_and_then_trouble_again)
 }
 END_TEST
 
+/* A provider of which every other request fails, for ten minutes. */
+START_TEST(now_and_then_for_long)
+{
+	struct trouble_table *t = table_new(1);
+	unsigned troubles = 0, recoveries = 0;
+
+	for (uint64_t ms = 0; ms < 600000; ms += 10) {
+		troubles += trouble_failure(t, 0, ms);
+		recoveries += trouble_success(t, 0);
+	}
+	ck_assert_uint_eq(troubles, 10 * TROUBLE_MOST);
+	ck_assert_uint_eq(recoveries, troubles);
+	trouble_free(t);
+}
+END_TEST
+
 /* Each process has the time of its own turn: one that is behind may see the fifth. */
 START_TEST(clocks_that_differ_by_a_turn)
 {
@@ -140,20 +156,22 @@ everywhere(struct trouble_table *t, unsigned (*run)(struct trouble_table *t, uns
 	return sum;
 }
 
+static uint64_t round_ms; /* each round is minutes after the one before */
+
 static unsigned
 fail_a_lot(struct trouble_table *t, unsigned number)
 {
 	unsigned told = 0;
 
 	for (unsigned i = 0; i < 1000; i++)
-		told += trouble_failure(t, 0, 50000 + (i + number) % 7 * 100);
+		told += trouble_failure(t, 0, round_ms + 50000 + (i + number) % 7 * 100);
 	return told;
 }
 
 static unsigned
 fail_once(struct trouble_table *t, unsigned number)
 {
-	return trouble_failure(t, 0, 70000 + number * 100);
+	return trouble_failure(t, 0, round_ms + 70000 + number * 100);
 }
 
 static unsigned
@@ -172,6 +190,7 @@ START_TEST(all_processes_together_tell_once)
 	struct trouble_table *t = table_new(1);
 
 	for (int i = 0; i < 20; i++) {
+		round_ms = (uint64_t)i * 200000;
 		ck_assert_uint_eq(everywhere(t, fail_a_lot), 1);
 		ck_assert_uint_eq(everywhere(t, answer_a_lot), 1);
 		ck_assert_uint_eq(everywhere(t, answer_a_lot), 0);
@@ -212,5 +231,5 @@ END_TEST
 
 UNIT_MAIN("shared/trouble", the_fifth_within_five_minutes,
 	successes_between_failures_change_nothing, recovery_once_and_then_trouble_again,
-	clocks_that_differ_by_a_turn, providers_are_apart, all_processes_together_tell_once,
-	trouble_and_recovery_take_turns)
+	now_and_then_for_long, clocks_that_differ_by_a_turn, providers_are_apart,
+	all_processes_together_tell_once, trouble_and_recovery_take_turns)
