@@ -153,6 +153,36 @@ scenario('a key is accepted in four fields, and nothing of it goes on', async (s
 	assertNowhere({ provider: seen(provider), log: d.log, access: d.stdout }, ALICE, BOB);
 });
 
+scenario('a key is known and hidden on every path, also where the request is refused', async (s) => {
+	const d = await s.daemon(both);
+	const stray = { 'user-agent': `x ${ALICE}`, referer: ALICE, 'x-request-id': ALICE };
+	const cases = [
+		[{ method: 'GET', path: `/v1/models/${ALICE}`, headers: { 'x-api-key': ALICE } }, 400],
+		[{ path: `${CHAT}/${ALICE}`, json: body(), headers: bearer(ALICE) }, 400],
+		[{ path: `${CHAT}?k=${ALICE}`, json: body(), headers: bearer(ALICE) }, 400],
+		[{ path: CHAT, json: body(), headers: { 'x-api-key': `Bearer ${ALICE}`, ...stray } }, 401],
+		[{ path: CHAT, json: body(), headers: { 'x-request-id': ALICE } }, 401],
+		[{ method: 'PUT', path: CHAT, json: body(), headers: { 'x-api-key': ALICE, ...stray } }, 405],
+		[{ method: 'GET', path: '/nowhere', headers: { ...bearer(ALICE), ...stray } }, 404],
+		[{ method: 'GET', path: '/health', headers: { ...bearer(ALICE), ...stray } }, 200],
+	];
+	for (const [options, expected] of cases) {
+		const reply = await s.request(d, options);
+		assert.equal(reply.status, expected, JSON.stringify(options));
+		assertNowhere({ reply: JSON.stringify(reply.json ?? ''), id: reply.header('x-request-id') }, ALICE);
+	}
+	await until(() => d.access.length === cases.length, 'all are logged');
+	assertNowhere({ access: d.stdout, log: d.log }, ALICE);
+});
+
+scenario('a key that was pasted where a setting should be is not shown', async (s) => {
+	const d = s.command(`${ALICE}\n${confText(both)}`);
+	const run = await d.run('-t');
+	assert.equal(run.code, 78);
+	assertNowhere({ output: run.output }, ALICE);
+	assert.match(run.output, /:1: a = is missing after a long word, which is not shown/);
+});
+
 scenario('nothing of a key is in any log, at debug, nor in the metrics, in either format', async (s) => {
 	for (const format of ['text', 'json']) {
 		const provider = await s.peer();

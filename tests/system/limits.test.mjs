@@ -177,7 +177,7 @@ scenario('an endpoint\'s limit takes the place of the provider\'s; that and the 
 	const other = '127.0.0.3';
 	await reload(d, config(5));
 	assert.deepEqual(await statuses(s, d, 6, { local: other }), [200, 200, 200, 429, 429, 429]);
-	assert.match((await ask(s, d, { local: other })).json.error.message, /^the provider's limit/);
+	assert.match((await ask(s, d, { local: other })).json.error.message, /^the limit of \d+ requests a minute at this provider/);
 	assert.deepEqual(await statuses(s, d, 3, { local: other, model: 'free' }), [200, 200, 429], 'of five two were left');
 });
 
