@@ -180,14 +180,18 @@ export class Daemon {
 			.filter(({ p, start }) => p && p.start === start && p.state !== 'Z' && p.pid !== process.pid)
 			.map(({ p }) => p);
 	}
-	// Proportional set size of the whole tree, in bytes.
+	// Memory of the whole tree in bytes, shared pages by their share: of its own pages and of what its processes have in
+	// common, not of files, whose share depends on who else has them open.
 	pss() {
 		let kib = 0;
 		for (const { pid } of this.processes()) {
 			try {
-				kib += Number(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+)/m)[1]);
-			} catch {
-				// it has ended meanwhile
+				const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+				for (const kind of ['Anon', 'Shmem'])
+					kib += Number(rollup.match(new RegExp(`^Pss_${kind}:\\s+(\\d+)`, 'm'))[1]);
+			} catch (error) {
+				if (error instanceof TypeError)
+					throw error; // a kernel that does not tell; else the process has ended meanwhile
 			}
 		}
 		return kib * 1024;
