@@ -58,7 +58,7 @@ scenario('a stopped worker keeps nobody from being served, and the watchdog ends
 		assert.equal((await s.request(d, { ...chat, ms: 1000 })).status, 200);
 	const start = Date.now();
 	await streams(s, d, 150, 150);
-	assert.ok(Date.now() - start < limit(8000), `150 streams took ${Date.now() - start} ms to begin`);
+	assert.ok(Date.now() - start < limit(4000), `150 streams took ${Date.now() - start} ms to begin`);
 
 	await d.waitLog(new RegExp(`error master\\[\\d+\\]: worker \\d \\(pid ${victim}\\) has not moved for 10 s: aborted\n`), { ms: 15000, after: watched });
 	const aborted = Date.now() - stopped;
