@@ -92,6 +92,8 @@ unsigned count_close(enum side side, enum close_reason why);
  * microseconds. */
 #define COUNT_BUCKETS 19
 #define COUNT_SUM 31
+#define COUNT_BUCKET_BITS \
+	5 /* of a key, the lowest: without them it is that of the whole histogram */
 extern const uint32_t count_bounds_ms10[COUNT_BUCKETS - 1]; /* tenths of milliseconds */
 
 uint64_t count_pack(const struct count_key *k, unsigned bucket);

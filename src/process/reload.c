@@ -91,10 +91,10 @@ reload_begin(struct family *f)
 	struct account account;
 	struct conf *c = generation_conf(&f->options, &account, reload_report, NULL);
 	struct generation *g = NULL;
-	if (c != NULL)
+	if (c != NULL) {
 		count_name(f->series, c);
-	if (c != NULL)
 		g = generation_new(c, &account, &f->sockets, f->current, reload_report, NULL);
+	}
 	if (g != NULL && claim_pidfile(f, g->conf) != 0) {
 		generation_free(g, &f->sockets);
 		g = NULL;

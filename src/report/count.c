@@ -12,10 +12,9 @@
 
 #define LABEL SERIES_LABEL_BITS
 enum {
-	BUCKET_BITS = 5,
 	DETAIL_BITS = 10,
 	PATH_BITS = 5,
-	METRIC_BITS = 64 - BUCKET_BITS - DETAIL_BITS - 3 * LABEL - PATH_BITS
+	METRIC_BITS = 64 - COUNT_BUCKET_BITS - DETAIL_BITS - 3 * LABEL - PATH_BITS
 };
 
 const uint32_t count_bounds_ms10[COUNT_BUCKETS - 1] = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000,
@@ -67,7 +66,7 @@ count_pack(const struct count_key *k, unsigned bucket)
 	key = key << LABEL | k->client;
 	key = key << LABEL | k->model;
 	key = key << DETAIL_BITS | k->detail;
-	return key << BUCKET_BITS | bucket;
+	return key << COUNT_BUCKET_BITS | bucket;
 }
 
 static unsigned
@@ -84,7 +83,7 @@ count_unpack(uint64_t key, unsigned *bucket)
 {
 	struct count_key k;
 
-	*bucket = take(&key, BUCKET_BITS);
+	*bucket = take(&key, COUNT_BUCKET_BITS);
 	k.detail = take(&key, DETAIL_BITS);
 	k.model = take(&key, LABEL);
 	k.client = take(&key, LABEL);

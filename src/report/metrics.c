@@ -209,7 +209,9 @@ histogram(struct writer *w, const struct metric_row *m, const struct item *items
 	unsigned i;
 	size_t used;
 
-	for (used = 0; used < n && items[used].key >> 5 == items[0].key >> 5; used++) {
+	for (used = 0; used < n &&
+		items[used].key >> COUNT_BUCKET_BITS == items[0].key >> COUNT_BUCKET_BITS;
+		used++) {
 		k = count_unpack(items[used].key, &i);
 		counts[i] = series_sum(w->from->series, items[used].at, n_rows);
 	}
