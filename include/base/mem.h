@@ -33,6 +33,7 @@ struct arena {
 	char *next, *end;           /* free part of the newest */
 	size_t held, limit; /* bytes held; most that it may hold, 0 is no limit of its own */
 	bool failed;
+	bool full;  /* and it failed since it would have held more than its limit */
 	bool pages; /* blocks are whole pages outside the count of mem_used, and can be sealed */
 };
 
@@ -60,5 +61,8 @@ void *arena_grow(struct arena *a, void *p, size_t old, size_t size);
  * own memory. */
 void arena_seal(struct arena *a);
 void arena_free(struct arena *a);
+/* Everything is given back, but the newest block is kept, empty again, unless it is uncommonly
+ * large (over 64 KiB). Not for an arena of pages. A failure is forgotten. */
+void arena_rewind(struct arena *a);
 
 #endif

@@ -27,6 +27,8 @@ struct str str_of(const char *text);
 bool str_eq(struct str a, struct str b);
 /* Equal but for the case of ASCII letters. */
 bool str_eq_nocase(struct str a, struct str b);
+/* Below 0, 0 or above 0, as memcmp; what another begins with comes before it. */
+int str_order(struct str a, struct str b);
 bool str_starts(struct str s, struct str prefix);
 /* From byte `from` on; both ends are clamped to the slice. */
 struct str str_skip(struct str s, size_t from);

@@ -103,6 +103,12 @@ bool json_string_is(struct str text, const struct json_token *t, struct str plai
  * Without escapes it is a slice of `text`: nothing is copied.
  */
 struct str json_string(struct str text, const struct json_token *t, struct arena *a, bool *lossy);
+/*
+ * The text inside a string (its inside, valid and escaped), where it is JSON text itself: decoded,
+ * but that half a surrogate pair stays the escape that it was, which a string of that text can
+ * hold. Without escapes it is `inner` itself. p NULL when the arena failed.
+ */
+struct str json_unescape(struct str inner, struct arena *a);
 /* A number token that is an integer 0..2^64-1 in digits alone: no sign, fraction or exponent. 0 or
  * -1. */
 int json_u64(struct str text, const struct json_token *t, uint64_t *out);

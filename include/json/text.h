@@ -13,6 +13,9 @@ size_t json_plain_run(const char *p, size_t len);
 /* Length of the run of whole, well-formed UTF-8 sequences of two to four bytes at `p` (RFC 3629),
  * and of single plain bytes between them. */
 size_t json_wide_run(const char *p, size_t len);
+/* Length of what stands in a string at `p`, up to its closing quote; `len` when there is none, or
+ * before it something that cannot stand in a string. */
+size_t json_text_span(const char *p, size_t len);
 /* The UTF-8 rule a byte at a time: *state is 0 between characters. 0, or -1 when `byte` cannot
  * stand there (then *state is 0 again). */
 int json_utf8_step(uint32_t *state, unsigned char byte);

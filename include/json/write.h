@@ -33,6 +33,11 @@ void json_bool(struct json_writer *w, bool b);
 void json_null(struct json_writer *w);
 /* json_key and json_text in one. */
 void json_pair(struct json_writer *w, struct str name, struct str plain);
+/* A string value of which the inside is escaped already; and with its key. */
+void json_escaped(struct json_writer *w, struct str inner);
+void json_pair_escaped(struct json_writer *w, struct str name, struct str inner);
+/* json_key and json_value in one. */
+void json_pair_value(struct json_writer *w, struct str name, struct str raw);
 /* Append the escaped form of `plain` without quotes. 0 or -1. */
 int json_escape(struct buf *out, struct str plain);
 /*
@@ -42,6 +47,8 @@ int json_escape(struct buf *out, struct str plain);
  */
 void json_text_open(struct json_writer *w);
 void json_text_more(struct json_writer *w, struct str plain);
+/* A piece that is escaped already; only between whole characters. */
+void json_text_more_escaped(struct json_writer *w, struct str inner);
 void json_text_close(struct json_writer *w);
 
 #endif

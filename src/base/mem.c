@@ -152,8 +152,10 @@ arena_more(struct arena *a, size_t size)
 	size_t block = block_size(a, size);
 	struct arena_block *b = block > 0 ? block_get(a, block) : NULL;
 
-	if (!b)
+	if (!b) {
+		a->full = block == 0 && a->limit > 0;
 		return false;
+	}
 	*b = (struct arena_block){ .older = a->blocks, .size = block };
 	a->blocks = b;
 	a->held += block;
@@ -249,6 +251,27 @@ arena_seal(struct arena *a)
 	a->failed = true; /* first: `a` itself may live in one of the blocks */
 	for (; b; b = b->older)
 		mprotect(b, b->size, PROT_READ);
+}
+
+void
+arena_rewind(struct arena *a)
+{
+	struct arena_block *b = a->blocks, *older;
+
+	assert(!a->pages);
+	a->failed = a->full = false;
+	if (!b)
+		return;
+	if (b->size > BLOCK_MOST) {
+		arena_free(a);
+		return;
+	}
+	for (older = b->older; older; older = b->older) {
+		b->older = older->older;
+		mem_put(older, older->size);
+	}
+	a->held = b->size;
+	a->next = (char *)b + BLOCK_HEAD;
 }
 
 void

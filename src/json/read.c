@@ -128,7 +128,7 @@ tokens_grow(struct json_scan *s, uint64_t offset)
 {
 	if (s->n >= s->n_max)
 		return fail_at(s, offset, "too many values");
-	uint32_t cap = s->cap == 0 ? 16 : s->cap * 2;
+	uint32_t cap = s->cap == 0 ? 32 : s->cap * 2;
 	if (cap > s->n_max)
 		cap = s->n_max;
 	size_t size = cap * sizeof *s->tokens;
@@ -143,14 +143,14 @@ tokens_grow(struct json_scan *s, uint64_t offset)
 }
 
 /* A token of a value that has just begun (end 0) or is whole; only where values are kept. */
-static int
-token_add(struct json_scan *s, uint64_t start, uint64_t end, enum json_type type)
+static inline int
+token_add(struct json_scan *s, struct json_token t)
 {
-	if (s->n == s->cap && tokens_grow(s, start) != 0)
+	if (s->n == s->cap && tokens_grow(s, t.start) != 0)
 		return -1;
-	s->tokens[s->n] =
-		(struct json_token){ .start = start, .type = type, .end = end, .next = s->n + 1 };
-	s->n++;
+	struct json_token *to = &s->tokens[s->n++];
+	*to = t;
+	to->next = s->n;
 	return 0;
 }
 
@@ -198,7 +198,8 @@ static const char *
 scalar_end(struct json_scan *s, const char *p, const char *end, uint64_t offset,
 	enum json_type type)
 {
-	if (is_kept(s) && token_add(s, s->value_start, offset, type) != 0)
+	struct json_token t = { .start = s->value_start, .type = type, .end = offset };
+	if (is_kept(s) && token_add(s, t) != 0)
 		return NULL;
 	value_count(s);
 	return value_done(s, p, end);
@@ -211,7 +212,8 @@ container_open(struct json_scan *s, const char *p, enum json_type type)
 		return fail(s, p, "nested too deeply");
 	value_count(s);
 	if (is_kept(s)) {
-		if (token_add(s, offset_of(s, p), 0, type) != 0)
+		struct json_token t = { .start = offset_of(s, p), .type = type };
+		if (token_add(s, t) != 0)
 			return NULL;
 		s->tokens[s->n - 1].next = s->parent;
 		s->parent = s->n - 1;
@@ -243,10 +245,13 @@ static inline const char *
 string_end(struct json_scan *s, const char *p, const char *end)
 {
 	if (is_kept(s)) {
-		if (token_add(s, s->value_start, offset_of(s, p) + 1, JSON_STRING) != 0)
+		struct json_token t = { .start = s->value_start,
+			.type = JSON_STRING,
+			.key = s->key,
+			.escaped = s->escaped,
+			.end = offset_of(s, p) + 1 };
+		if (token_add(s, t) != 0)
 			return NULL;
-		s->tokens[s->n - 1].key = s->key;
-		s->tokens[s->n - 1].escaped = s->escaped;
 	}
 	p++;
 	if (!s->key) {

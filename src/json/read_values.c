@@ -26,6 +26,18 @@ json_inner(struct str text, const struct json_token *t)
 	return (struct str){ raw.p + 1, raw.len - 2 };
 }
 
+/* Nearly all keys have no escapes, and most are told apart by their length and first byte. */
+static inline bool
+key_is(struct str text, const struct json_token *t, struct str key)
+{
+	const char *p = text.p + t->start + 1;
+
+	if (t->escaped)
+		return json_string_is(text, t, key);
+	return t->end - t->start - 2 == key.len &&
+		(key.len == 0 || (*p == *key.p && memcmp(p, key.p, key.len) == 0));
+}
+
 const struct json_token *
 json_member(const struct json_scan *s, struct str text, const struct json_token *object,
 	struct str key, bool *more)
@@ -39,7 +51,7 @@ json_member(const struct json_scan *s, struct str text, const struct json_token 
 		 limit = object->end != 0 ? object->next : s->n;
 	while (i + 1 < limit) {
 		const struct json_token *value = &s->tokens[i + 1];
-		if (json_string_is(text, &s->tokens[i], key)) {
+		if (key_is(text, value - 1, key)) {
 			if (more == NULL)
 				return value;
 			*more = found != NULL;
@@ -155,6 +167,35 @@ json_string(struct str text, const struct json_token *t, struct arena *a, bool *
 	}
 	if (lossy != NULL)
 		*lossy = lone;
+	return (struct str){ out, len };
+}
+
+struct str
+json_unescape(struct str inner, struct arena *a)
+{
+	char *out;
+	size_t len = 0;
+
+	if (str_index(inner, '\\') == inner.len)
+		return inner;
+	out = arena_alloc(a, inner.len);
+	if (out == NULL)
+		return (struct str){ 0 };
+	while (inner.len > 0) {
+		size_t run = str_index(inner, '\\'), used;
+		bool lone = false;
+		char one[4];
+
+		memcpy(out + len, inner.p, run);
+		len += run;
+		inner = str_skip(inner, run);
+		if (inner.len == 0)
+			break;
+		unsigned n = unescape(inner, one, &used, &lone);
+		memcpy(out + len, lone ? inner.p : one, lone ? used : n);
+		len += lone ? used : n;
+		inner = str_skip(inner, used);
+	}
 	return (struct str){ out, len };
 }
 

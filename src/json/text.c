@@ -259,3 +259,35 @@ json_text_plain(struct str s)
 	}
 	return state == 0;
 }
+
+/* Length of the escape at `p`, or 0. */
+static size_t
+escape_len(const char *p, size_t len)
+{
+	if (len >= 2 && json_escapes[(unsigned char)p[1]] != 0)
+		return 2;
+	if (len < 6 || p[1] != 'u')
+		return 0;
+	for (size_t i = 2; i < 6; i++)
+		if (json_hex(p[i]) < 0)
+			return 0;
+	return 6;
+}
+
+size_t
+json_text_span(const char *p, size_t len)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t n;
+
+		at += json_plain_run(p + at, len - at);
+		if (at == len || p[at] == '"')
+			return at;
+		n = p[at] == '\\' ? escape_len(p + at, len - at) : json_wide_run(p + at, len - at);
+		if (n == 0)
+			return len;
+		at += n;
+	}
+}

@@ -105,6 +105,29 @@ json_pair(struct json_writer *w, struct str name, struct str plain)
 	json_text(w, plain);
 }
 
+void
+json_escaped(struct json_writer *w, struct str inner)
+{
+	separate(w, true);
+	buf_add(w->out, STR("\""));
+	buf_add(w->out, inner);
+	buf_add(w->out, STR("\""));
+}
+
+void
+json_pair_escaped(struct json_writer *w, struct str name, struct str inner)
+{
+	json_key(w, name);
+	json_escaped(w, inner);
+}
+
+void
+json_pair_value(struct json_writer *w, struct str name, struct str raw)
+{
+	json_key(w, name);
+	json_value(w, raw);
+}
+
 /* Append `plain` escaped, up to a character that its end cuts. What is left of it. */
 static struct str
 escape_whole(struct buf *out, struct str plain)
@@ -172,6 +195,13 @@ json_text_more(struct json_writer *w, struct str plain)
 		json_utf8_step(&w->utf8, (unsigned char)plain.p[i]);
 		w->held[w->held_len++] = plain.p[i];
 	}
+}
+
+void
+json_text_more_escaped(struct json_writer *w, struct str inner)
+{
+	held_drop(w);
+	buf_add(w->out, inner);
 }
 
 void

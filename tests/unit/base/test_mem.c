@@ -103,7 +103,7 @@ START_TEST(test_arena_limit_sticks)
 	arena_init(&a, 5000);
 	ck_assert_ptr_nonnull(arena_alloc(&a, 3000));
 	ck_assert_ptr_null(arena_alloc(&a, 3000));
-	ck_assert(a.failed);
+	ck_assert(a.failed && a.full);
 	ck_assert_ptr_null(arena_alloc(&a, 1));
 	ck_assert_ptr_null(arena_alloc(&a, 0));
 	ck_assert_ptr_null(arena_copy(&a, STR("x")).p);
@@ -111,9 +111,14 @@ START_TEST(test_arena_limit_sticks)
 	ck_assert_ptr_null(arena_grow(&a, NULL, 0, 1));
 	ck_assert_uint_le(a.held, 5000);
 	arena_free(&a);
-	ck_assert(!a.failed);
+	ck_assert(!a.failed && !a.full);
 	ck_assert_uint_eq(a.limit, 5000);
 	ck_assert_ptr_nonnull(arena_alloc(&a, 3000));
+	arena_free(&a);
+	mem_fail_after(1);
+	ck_assert_ptr_null(arena_alloc(&a, 3000));
+	ck_assert(a.failed && !a.full);
+	mem_fail_after(0);
 	arena_free(&a);
 	ck_assert_uint_eq(mem_used(), before);
 }
@@ -264,6 +269,46 @@ START_TEST(test_sealed_pages)
 }
 END_TEST
 
-UNIT_MAIN("base/mem", test_counted, test_limit, test_fail_after, test_arena_keeps_what_it_gave,
-	test_arena_limit_sticks, test_arena_uses_its_limit, test_arena_huge, test_arena_text,
-	test_arena_grow, test_arena_fails_at_every_n, test_sealed_pages)
+/* A rewound arena has its newest block still, and gives the same memory again. */
+START_TEST(test_arena_rewind)
+{
+	size_t before = mem_used(), held;
+	struct arena a;
+	char *first;
+
+	arena_init(&a, 0);
+	arena_rewind(&a);
+	ck_assert_uint_eq(mem_used(), before);
+	for (int i = 0; i < 100; i++)
+		ck_assert_ptr_nonnull(arena_alloc(&a, 300));
+	arena_rewind(&a);
+	held = mem_used();
+	ck_assert_uint_gt(held, before);
+	ck_assert_uint_eq(a.held, held - before);
+	first = arena_alloc(&a, 10);
+	for (int round = 0; round < 5; round++) {
+		arena_rewind(&a);
+		ck_assert_ptr_eq(arena_alloc(&a, 10), first);
+		ck_assert_ptr_nonnull(arena_alloc(&a, 1000));
+		ck_assert_uint_eq(mem_used(), held);
+	}
+	/* what is uncommonly large is not kept */
+	ck_assert_ptr_nonnull(arena_alloc(&a, 1 << 20));
+	arena_rewind(&a);
+	ck_assert_uint_eq(mem_used(), before);
+	/* a failure is forgotten */
+	mem_fail_after(1);
+	ck_assert_ptr_null(arena_alloc(&a, 10));
+	mem_fail_after(0);
+	ck_assert_ptr_null(arena_alloc(&a, 10));
+	arena_rewind(&a);
+	ck_assert_ptr_nonnull(arena_alloc(&a, 10));
+	arena_free(&a);
+	ck_assert_uint_eq(mem_used(), before);
+}
+END_TEST
+
+UNIT_MAIN("base/mem", test_arena_rewind, test_counted, test_limit, test_fail_after,
+	test_arena_keeps_what_it_gave, test_arena_limit_sticks, test_arena_uses_its_limit,
+	test_arena_huge, test_arena_text, test_arena_grow, test_arena_fails_at_every_n,
+	test_sealed_pages)

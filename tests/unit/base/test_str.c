@@ -40,6 +40,22 @@ START_TEST(test_equal)
 }
 END_TEST
 
+START_TEST(test_order)
+{
+	static const struct str sorted[] = { STR_INIT(""), STR_INIT("\0"), STR_INIT("A"),
+		STR_INIT("a"), STR_INIT("a\0"), STR_INIT("ab"), STR_INIT("b"), STR_INIT("\xc4") };
+	int n = sizeof sorted / sizeof sorted[0];
+
+	for (int i = 0; i < n; i++) {
+		for (int j = 0; j < n; j++) {
+			int order = str_order(sorted[i], sorted[j]);
+			ck_assert_int_eq((order > 0) - (order < 0), (i > j) - (i < j));
+		}
+	}
+	ck_assert_int_eq(str_order(nothing, STR("")), 0);
+}
+END_TEST
+
 START_TEST(test_cut)
 {
 	struct str s = STR("abcdef");
@@ -192,5 +208,5 @@ START_TEST(test_list)
 }
 END_TEST
 
-UNIT_MAIN("base/str", test_equal, test_cut, test_trim, test_find, test_glob_is_the_naive_one,
-	test_glob, test_u64, test_list)
+UNIT_MAIN("base/str", test_equal, test_order, test_cut, test_trim, test_find,
+	test_glob_is_the_naive_one, test_glob, test_u64, test_list)

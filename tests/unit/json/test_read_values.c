@@ -237,7 +237,40 @@ START_TEST(integers_are_read_exactly)
 }
 END_TEST
 
-UNIT_MAIN("json/read values", members_are_found_by_decoded_key, members_of_inner_objects,
-	members_of_an_object_that_is_still_open, strings_decode,
+/* What stands in a string that is JSON text itself: half a surrogate pair stays an escape. */
+START_TEST(text_inside_a_string)
+{
+	static const struct {
+		struct str inner;
+		const char *text;
+	} cases[] = {
+		{ STR_INIT(""), "" },
+		{ STR_INIT("{}"), "{}" },
+		{ STR_INIT("{\\\"a\\\":\\\"b\\\\\\\"c\\\"}"), "{\"a\":\"b\\\"c\"}" },
+		{ STR_INIT("[9007199254740993,1.0]\\n"), "[9007199254740993,1.0]\n" },
+		{ STR_INIT("\\u00e9\\/\\ud83d\\ude00"), "\xc3\xa9/\xf0\x9f\x98\x80" },
+		{ STR_INIT("\\\"\\ud83d\\\""), "\"\\ud83d\"" },
+		{ STR_INIT("\\\"\\\\ud83d\\\""), "\"\\ud83d\"" },
+		{ STR_INIT("x\\uDE00"), "x\\uDE00" },
+	};
+	struct arena a;
+
+	arena_init(&a, 0);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct str got = json_unescape(cases[i].inner, &a);
+
+		ck_assert_msg(str_eq(got, str_of(cases[i].text)), "%zu: '%.*s'", i, STR_ARG(got));
+	}
+	ck_assert_ptr_eq(json_unescape(cases[1].inner, &a).p, cases[1].inner.p);
+	mem_fail_after(1);
+	arena_free(&a);
+	ck_assert_ptr_null(json_unescape(cases[2].inner, &a).p);
+	mem_fail_after(0);
+	arena_free(&a);
+}
+END_TEST
+
+UNIT_MAIN("json/read values", text_inside_a_string, members_are_found_by_decoded_key,
+	members_of_inner_objects, members_of_an_object_that_is_still_open, strings_decode,
 	a_string_without_escapes_is_not_copied, decoding_without_memory_is_null,
 	integers_are_read_exactly)

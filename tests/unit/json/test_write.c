@@ -185,6 +185,32 @@ START_TEST(a_buffer_that_fails_remembers_it)
 }
 END_TEST
 
-UNIT_MAIN("json/write", commas_stand_where_they_must, a_top_value_of_any_kind, escapes_by_the_rules,
-	pieces_join_wherever_they_are_cut, a_cut_character_does_not_reach_the_next_text,
-	a_buffer_that_fails_remembers_it)
+START_TEST(text_that_is_escaped_already)
+{
+	struct buf out = BUF_EMPTY;
+	struct json_writer w;
+
+	json_writer_init(&w, &out);
+	json_object(&w);
+	json_pair_escaped(&w, STR("a"), STR("\\u00e9\\n"));
+	json_pair_value(&w, STR("b"), STR("1.0"));
+	json_key(&w, STR("c"));
+	json_array(&w);
+	json_escaped(&w, STR(""));
+	json_text_open(&w);
+	json_text_more(&w, STR("\xc3"));
+	json_text_more_escaped(&w, STR("\\ud83d"));
+	json_text_more(&w, STR("\""));
+	json_text_close(&w);
+	json_array_end(&w);
+	json_object_end(&w);
+	struct str want =
+		STR("{\"a\":\"\\u00e9\\n\",\"b\":1.0,\"c\":[\"\",\"\xEF\xBF\xBD\\ud83d\\\"\"]}");
+	ck_assert_msg(str_eq(buf_str(&out), want), "%.*s", STR_ARG(buf_str(&out)));
+	buf_free(&out);
+}
+END_TEST
+
+UNIT_MAIN("json/write", text_that_is_escaped_already, commas_stand_where_they_must,
+	a_top_value_of_any_kind, escapes_by_the_rules, pieces_join_wherever_they_are_cut,
+	a_cut_character_does_not_reach_the_next_text, a_buffer_that_fails_remembers_it)
