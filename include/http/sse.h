@@ -59,5 +59,10 @@ bool sse_finish(struct sse *s, struct sse_event *ev);
  * half of a CRLF: one whose forerunner in this stream was not known to stand alone.
  */
 bool sse_between(const struct sse *s);
+/* Does a line begin here, and with it an event or a comment? Unlike sse_between also behind a CR
+ * that may be half of a CRLF. */
+bool sse_at_start(const struct sse *s);
+/* Is the event that is being read too large already? */
+bool sse_oversized(const struct sse *s);
 
 #endif

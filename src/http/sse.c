@@ -282,9 +282,21 @@ sse_finish(struct sse *s, struct sse_event *ev)
 }
 
 bool
+sse_at_start(const struct sse *s)
+{
+	return !s->in_line && !s->in_event;
+}
+
+bool
 sse_between(const struct sse *s)
 {
-	if (s->in_line || s->in_event || (s->last_cr && !s->lone_cr))
+	if (!sse_at_start(s) || (s->last_cr && !s->lone_cr))
 		return false;
 	return s->started || s->bom == 0;
+}
+
+bool
+sse_oversized(const struct sse *s)
+{
+	return s->oversized;
 }
