@@ -12,7 +12,14 @@
 #include "json/read.h"
 
 /* ECHO is a provider that answers itself, in the client's dialect. */
-enum dialect_id { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_ECHO };
+enum dialect_id {
+	DIALECT_OPENAI,
+	DIALECT_ANTHROPIC,
+	DIALECT_ECHO,
+	DIALECT_GEMINI,
+	DIALECT_COHERE,
+	DIALECT_OLLAMA
+};
 struct str dialect_name(enum dialect_id d);
 
 enum endpoint_id {
@@ -26,15 +33,16 @@ struct endpoint {
 	enum endpoint_id id;
 	struct str path;        /* the client's */
 	enum dialect_id client; /* its dialect; decides the shape of errors */
-	struct str openai_path,
-		anthropic_path; /* upstream; empty: that dialect has no such endpoint */
+	struct str openai_path, anthropic_path,
+		cohere_path; /* upstream; empty: that dialect has no such endpoint */
 	bool streams, chat, form;
 };
 
 extern const struct endpoint endpoints[ENDPOINTS];
 /* The endpoint of a decoded path, or NULL. */
 const struct endpoint *endpoint_find(struct str path);
-/* Path of the endpoint at a provider of that dialect, or an empty slice when the dialect lacks it.
+/* Path of the endpoint at a provider of that dialect, which takes the client's body as it is, or an
+ * empty slice when the dialect lacks it (but see translate_can).
  * Echo has the paths it answers: chat, completions, embeddings, messages (their client paths). */
 struct str endpoint_upstream(const struct endpoint *e, enum dialect_id d);
 /* Dialect of the error shape for any path: Anthropic's on /v1/messages and below, else OpenAI's. */

@@ -16,6 +16,9 @@ dialect_name(enum dialect_id d)
 	static const struct str names[] = {
 		[DIALECT_OPENAI] = STR_INIT("openai"),
 		[DIALECT_ANTHROPIC] = STR_INIT("anthropic"),
+		[DIALECT_GEMINI] = STR_INIT("gemini"),
+		[DIALECT_COHERE] = STR_INIT("cohere"),
+		[DIALECT_OLLAMA] = STR_INIT("ollama"),
 		[DIALECT_ECHO] = STR_INIT("echo"),
 	};
 
@@ -27,16 +30,17 @@ dialect_name(enum dialect_id d)
  */
 
 const struct endpoint endpoints[ENDPOINTS] = {
-#define ENDPOINT(name, at, dialect, openai, anthropic, may_stream, is_chat, is_form) \
-	[ENDPOINT_##name] = {                                                        \
-		.id = ENDPOINT_##name,                                               \
-		.path = STR_INIT(at),                                                \
-		.client = DIALECT_##dialect,                                         \
-		.openai_path = STR_INIT(openai),                                     \
-		.anthropic_path = STR_INIT(anthropic),                               \
-		.streams = may_stream,                                               \
-		.chat = is_chat,                                                     \
-		.form = is_form,                                                     \
+#define ENDPOINT(name, at, dialect, openai, anthropic, cohere, may_stream, is_chat, is_form) \
+	[ENDPOINT_##name] = {                                                                \
+		.id = ENDPOINT_##name,                                                       \
+		.path = STR_INIT(at),                                                        \
+		.client = DIALECT_##dialect,                                                 \
+		.openai_path = STR_INIT(openai),                                             \
+		.anthropic_path = STR_INIT(anthropic),                                       \
+		.cohere_path = STR_INIT(cohere),                                             \
+		.streams = may_stream,                                                       \
+		.chat = is_chat,                                                             \
+		.form = is_form,                                                             \
 	},
 #include "dialect/endpoint.def"
 #undef ENDPOINT
@@ -59,6 +63,11 @@ endpoint_upstream(const struct endpoint *e, enum dialect_id d)
 		return e->openai_path;
 	case DIALECT_ANTHROPIC:
 		return e->anthropic_path;
+	case DIALECT_COHERE:
+		return e->cohere_path;
+	case DIALECT_GEMINI:
+	case DIALECT_OLLAMA:
+		return STR("");
 	case DIALECT_ECHO:
 		break;
 	}
@@ -141,15 +150,24 @@ openai_error(struct json_writer *w, const struct error *e)
 	json_object_end(w);
 }
 
+/* Agents that shorten their history when it has grown too long know that by this phrase alone: the
+ * type is that of any bad request. */
 static void
 anthropic_error(struct json_writer *w, const struct error *e, struct str request_id)
 {
+	static const struct str too_long = STR_INIT("prompt is too long");
+
 	json_object(w);
 	json_pair(w, STR("type"), STR("error"));
 	json_key(w, STR("error"));
 	json_object(w);
 	json_pair(w, STR("type"), kinds[e->kind].anthropic_type);
-	json_pair(w, STR("message"), e->message);
+	json_key(w, STR("message"));
+	json_text_open(w);
+	if (e->kind == ERROR_TOO_LONG && str_find(e->message, too_long) == e->message.len)
+		json_text_more(w, STR("prompt is too long: "));
+	json_text_more(w, e->message);
+	json_text_close(w);
 	json_object_end(w);
 	pair_or_null(w, STR("request_id"), request_id);
 	json_object_end(w);

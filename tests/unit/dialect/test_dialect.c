@@ -114,6 +114,9 @@ static const struct {
 	"\",\"message\":\"No.\"},\"request_id\":\"req_01\"}"
 	{ ERROR_INVALID, 400, OPENAI("invalid_request_error", "null"), 400,
 		ANTHROPIC("invalid_request_error") },
+	{ ERROR_TOO_LONG, 400, OPENAI("invalid_request_error", "\"context_length_exceeded\""), 400,
+		"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
+		"\"message\":\"prompt is too long: No.\"},\"request_id\":\"req_01\"}" },
 	{ ERROR_TOO_LARGE, 413, OPENAI("invalid_request_error", "\"request_too_large\""), 413,
 		ANTHROPIC("request_too_large") },
 	{ ERROR_AUTH, 401, OPENAI("invalid_request_error", "\"invalid_api_key\""), 401,
@@ -122,8 +125,14 @@ static const struct {
 		ANTHROPIC("permission_error") },
 	{ ERROR_NOT_FOUND, 404, OPENAI("invalid_request_error", "null"), 404,
 		ANTHROPIC("not_found_error") },
+	{ ERROR_CONFLICT, 409, OPENAI("invalid_request_error", "null"), 409,
+		ANTHROPIC("conflict_error") },
 	{ ERROR_RATE, 429, OPENAI("rate_limit_error", "\"rate_limit_exceeded\""), 429,
 		ANTHROPIC("rate_limit_error") },
+	{ ERROR_QUOTA, 429, OPENAI("insufficient_quota", "\"insufficient_quota\""), 402,
+		ANTHROPIC("billing_error") },
+	{ ERROR_FILTERED, 400, OPENAI("invalid_request_error", "\"content_filter\""), 400,
+		ANTHROPIC("invalid_request_error") },
 	{ ERROR_UPSTREAM, 502, OPENAI("server_error", "\"upstream_error\""), 502,
 		ANTHROPIC("api_error") },
 	{ ERROR_OVERLOADED, 503, OPENAI("server_error", "\"overloaded\""), 529,
@@ -148,6 +157,21 @@ START_TEST(test_error_bodies)
 		assert_text(buf_str(&out), errors[i].anthropic);
 		buf_free(&out);
 	}
+}
+END_TEST
+
+/* Who says it that way already is not said it twice. */
+START_TEST(test_too_long)
+{
+	struct error e = { .kind = ERROR_TOO_LONG,
+		.message = STR("prompt is too long: 208310 tokens > 200000 maximum") };
+	struct buf out = BUF_EMPTY;
+
+	ck_assert_int_eq(error_body(&out, &e, DIALECT_ANTHROPIC, STR("r")), 0);
+	assert_text(buf_str(&out),
+		"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
+		"\"prompt is too long: 208310 tokens > 200000 maximum\"},\"request_id\":\"r\"}");
+	buf_free(&out);
 }
 END_TEST
 
@@ -249,5 +273,5 @@ START_TEST(test_heartbeats)
 }
 END_TEST
 
-UNIT_MAIN("dialect/dialect", test_endpoints, test_dialect_of_path, test_error_bodies,
+UNIT_MAIN("dialect/dialect", test_endpoints, test_dialect_of_path, test_error_bodies, test_too_long,
 	test_error_details, test_error_events, test_error_no_memory, test_heartbeats)
