@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/secret.h"
-#include "dialect/dialect.h"
+#include "dialect/chat.h"
 #include "net/sock.h"
 #include "net/tls.h"
 
@@ -69,6 +69,12 @@ struct conf_endpoint {
 	struct conf_stream stream; /* likewise the general ones */
 };
 
+/* One of a provider's model_options: how to speak to the models of that name. */
+struct conf_model {
+	struct str model; /* glob, of the name upstream */
+	struct chat_options chat;
+};
+
 /* Who is admitted: a name and the hash of a key. */
 struct conf_client {
 	struct str name;
@@ -110,9 +116,15 @@ struct conf_provider {
 	size_t n_models;
 	struct conf_map *maps;
 	size_t n_maps;
-	struct str version;     /* anthropic-version to send when the client sent none */
-	struct str server_name; /* SNI and name to verify; default host */
-	bool verify;            /* false: the name is not checked either */
+	struct str version;  /* anthropic-version to send when the client sent none */
+	uint64_t max_tokens; /* to ask for where the dialect wants a number and the client gave
+				none */
+	bool reject;         /* what cannot be translated is a 400; else it is left out */
+	struct conf_model *model_options;
+	size_t n_model_options;
+	struct conf_model other_models; /* the defaults, for those that none of them names */
+	struct str server_name;         /* SNI and name to verify; default host */
+	bool verify;                    /* false: the name is not checked either */
 	struct str ca_file, certificate_file, key_file; /* absolute; empty: none. NUL behind them */
 	struct tls_context *tls;                        /* NULL for http */
 	struct {
@@ -184,6 +196,12 @@ struct conf {
 	size_t n_routes; /* the written ones, then those made from the providers' models that no
 			    route's model names */
 };
+
+/*
+ * What model_options say of a model, by its name upstream: the first of them that matches, else the
+ * defaults. Reads the sealed configuration only.
+ */
+const struct chat_options *conf_model_options(const struct conf_provider *p, struct str model);
 
 /* A file as it was when it was read; all 0: it could not be. */
 struct conf_stamp {

@@ -140,6 +140,7 @@ enum conf_scope {
 	SCOPE_ENDPOINT_STREAM,
 	SCOPE_ECHO,
 	SCOPE_HEADER,
+	SCOPE_MODEL,
 	SCOPE_MAP,
 	SCOPE_ROUTE,
 	SCOPE_TARGET,
@@ -150,6 +151,7 @@ enum conf_kind {
 	KIND_PATH,
 	KIND_SECRET,
 	KIND_FLAG,
+	KIND_NOT,
 	KIND_WORD,
 	KIND_COUNT,
 	KIND_AUTO,
@@ -167,6 +169,8 @@ enum conf_many {
 	MANY_HEADERS,
 	MANY_MODELS,
 	MANY_MAPS,
+	MANY_MODEL_OPTIONS,
+	MANY_STRIP,
 	MANY_ENDPOINTS,
 	MANY_ENDPOINT_HEADERS,
 	MANY_TARGETS,
@@ -175,7 +179,9 @@ enum conf_many {
 enum {
 	FOR_ANTHROPIC = 1 << DIALECT_ANTHROPIC,
 	FOR_ECHO = 1 << DIALECT_ECHO,
-	FOR_REMOTE = FOR_ANTHROPIC | 1 << DIALECT_OPENAI,
+	FOR_REMOTE = FOR_ANTHROPIC | 1 << DIALECT_OPENAI | 1 << DIALECT_GEMINI |
+		1 << DIALECT_COHERE | 1 << DIALECT_OLLAMA,
+	FOR_PATHS = FOR_REMOTE & ~(1 << DIALECT_GEMINI), /* Gemini's paths hold the model */
 	FOR_ALL = FOR_REMOTE | FOR_ECHO
 };
 
@@ -261,7 +267,7 @@ void conf_error(struct conf_loader *l, const config_setting_t *s, const char *fm
 typedef void conf_reader(struct conf_loader *l, config_setting_t *s, void *base);
 conf_reader conf_read_listens, conf_read_clients, conf_read_client_models, conf_read_providers,
 	conf_read_routes, conf_read_headers, conf_read_models, conf_read_maps, conf_read_targets,
-	conf_read_endpoints, conf_read_endpoint_headers;
+	conf_read_endpoints, conf_read_endpoint_headers, conf_read_model_options, conf_read_strip;
 /* Of a group, what means nothing to a provider of this dialect is an error: it would silently do
  * nothing. */
 void conf_names_check(struct conf_loader *l, config_setting_t *s, enum conf_scope scope,

@@ -15,10 +15,10 @@
 enum dialect_id {
 	DIALECT_OPENAI,
 	DIALECT_ANTHROPIC,
-	DIALECT_ECHO,
 	DIALECT_GEMINI,
 	DIALECT_COHERE,
-	DIALECT_OLLAMA
+	DIALECT_OLLAMA,
+	DIALECT_ECHO
 };
 struct str dialect_name(enum dialect_id d);
 

@@ -5,11 +5,14 @@
  * Called by conf_value for the list and for the headers in it, while its provider is being read:
  * limits and streams of an endpoint begin as those of the provider and of all. What depends on the
  * provider's dialect and on all of its headers is checked and joined when the provider is read
- * (conf_endpoints_finish). An endpoint that no request could reach is an error.
+ * (conf_endpoints_finish). An endpoint that no request could reach, since the dialect neither has
+ * its path nor can be translated to, is an error.
  */
 #include "config/conf_private.h"
 
 #include <stdlib.h>
+
+#include "dialect/translate.h"
 
 static void
 check_path(struct conf_loader *l, config_setting_t *s, struct conf_endpoint *e,
@@ -118,7 +121,8 @@ conf_endpoints_finish(struct conf_loader *l, config_setting_t *s, struct conf_pr
 		if (!e->endpoint)
 			continue;
 		p->by_endpoint[e->endpoint->id] = e;
-		if (endpoint_upstream(e->endpoint, p->dialect).len == 0)
+		if (endpoint_upstream(e->endpoint, p->dialect).len == 0 &&
+			!translate_can(e->endpoint, p->dialect))
 			conf_error(l, config_setting_get_elem(list, i),
 				"is about %.*s, which a provider of dialect %.*s does not have",
 				STR_ARG(e->path), STR_ARG(dialect_name(p->dialect)));

@@ -31,6 +31,7 @@
 #define CONF_STRUCT_ENDPOINT_STREAM struct conf_endpoint
 #define CONF_STRUCT_ECHO struct conf_provider
 #define CONF_STRUCT_HEADER struct conf_header
+#define CONF_STRUCT_MODEL struct conf_model
 #define CONF_STRUCT_MAP struct conf_map
 #define CONF_STRUCT_ROUTE struct conf_written_route
 #define CONF_STRUCT_TARGET struct conf_written_target

@@ -116,7 +116,7 @@ get_number(const struct conf_row *row, const void *base)
 
 	switch (row->size) {
 	case sizeof(bool):
-		return *at;
+		return row->kind == KIND_NOT ? !*at : *at;
 	case sizeof two:
 		memcpy(&two, at, sizeof two);
 		return two;
@@ -158,6 +158,7 @@ put_value(const struct printer *p, const struct conf_row *row, const void *base)
 		put_string(p, row->scope == SCOPE_CLIENT ? text : MASK);
 		break;
 	case KIND_FLAG:
+	case KIND_NOT:
 		fputs(n ? "true" : "false", p->out);
 		break;
 	case KIND_WORD:
@@ -218,11 +219,11 @@ put_headers(struct printer *p, const struct conf_header *headers, size_t n)
 }
 
 static void
-put_models(struct printer *p, const struct str *models, size_t n)
+put_names(struct printer *p, const struct str *names, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		begin(p);
-		put_string(p, models[i]);
+		put_string(p, names[i]);
 		fputs(i + 1 < n ? "," : "", p->out);
 		end(p);
 	}
@@ -242,6 +243,14 @@ put_endpoints(struct printer *p, const struct conf_provider *provider)
 	for (size_t i = 0; i < provider->n_endpoints; i++)
 		put_element(p, SCOPE_ENDPOINT, &provider->endpoints[i], 1u << provider->dialect,
 			i + 1 == provider->n_endpoints);
+}
+
+static void
+put_model_options(struct printer *p, const struct conf_provider *provider)
+{
+	for (size_t i = 0; i < provider->n_model_options; i++)
+		put_element(p, SCOPE_MODEL, &provider->model_options[i], 1u << provider->dialect,
+			i + 1 == provider->n_model_options);
 }
 
 static void
@@ -315,6 +324,7 @@ count(const struct printer *p, int many, const void *base)
 	const struct conf_provider *provider = base;
 	const struct conf_endpoint *endpoint = base;
 	const struct conf_client *client = base;
+	const struct conf_model *model = base;
 
 	switch (many) {
 	case MANY_LISTEN:
@@ -333,6 +343,10 @@ count(const struct printer *p, int many, const void *base)
 		return endpoint->n_headers;
 	case MANY_MODELS:
 		return provider->n_models;
+	case MANY_MODEL_OPTIONS:
+		return provider->n_model_options;
+	case MANY_STRIP:
+		return model->chat.n_strip;
 	default:
 		return provider->n_maps;
 	}
@@ -344,6 +358,7 @@ put_elements(struct printer *p, int many, const void *base)
 	const struct conf_provider *provider = base;
 	const struct conf_endpoint *endpoint = base;
 	const struct conf_client *client = base;
+	const struct conf_model *model = base;
 
 	switch (many) {
 	case MANY_LISTEN:
@@ -353,7 +368,7 @@ put_elements(struct printer *p, int many, const void *base)
 		put_clients(p);
 		break;
 	case MANY_CLIENT_MODELS:
-		put_models(p, client->models, client->n_models);
+		put_names(p, client->models, client->n_models);
 		break;
 	case MANY_ROUTES:
 		put_routes(p);
@@ -368,7 +383,13 @@ put_elements(struct printer *p, int many, const void *base)
 		put_headers(p, endpoint->headers, endpoint->n_headers);
 		break;
 	case MANY_MODELS:
-		put_models(p, provider->models, provider->n_models);
+		put_names(p, provider->models, provider->n_models);
+		break;
+	case MANY_MODEL_OPTIONS:
+		put_model_options(p, provider);
+		break;
+	case MANY_STRIP:
+		put_names(p, model->chat.strip, model->chat.n_strip);
 		break;
 	default:
 		put_maps(p, provider);

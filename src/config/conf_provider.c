@@ -195,8 +195,9 @@ conf_names_check(struct conf_loader *l, config_setting_t *s, enum conf_scope sco
 	}
 }
 
-/* Ends of a base_url that are the start of what is added to it: upstream, all paths would be wrong.
- * A warning only, since a server may have them all the same. */
+/* Ends of a base_url that are the start of what is added to it, or of the same vendor's paths in
+ * OpenAI's protocol: upstream, all paths would be wrong. A warning only, since a server may have
+ * them all the same. */
 static const struct {
 	enum dialect_id dialect;
 	struct str end;
@@ -204,6 +205,12 @@ static const struct {
 	{ DIALECT_OPENAI, STR_INIT("/chat/completions") },
 	{ DIALECT_ANTHROPIC, STR_INIT("/v1") },
 	{ DIALECT_ANTHROPIC, STR_INIT("/v1/messages") },
+	{ DIALECT_GEMINI, STR_INIT("/v1beta") },
+	{ DIALECT_GEMINI, STR_INIT("/v1beta/openai") },
+	{ DIALECT_COHERE, STR_INIT("/v2") },
+	{ DIALECT_COHERE, STR_INIT("/compatibility/v1") },
+	{ DIALECT_OLLAMA, STR_INIT("/api") },
+	{ DIALECT_OLLAMA, STR_INIT("/v1") },
 };
 
 static void
@@ -315,6 +322,7 @@ static void
 read_provider(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 {
 	conf_preset(&l->conf->arena, SCOPE_PROVIDER, p);
+	conf_preset(&l->conf->arena, SCOPE_MODEL, &p->other_models);
 	p->name = arena_copy(&l->conf->arena, str_of(config_setting_name(s)));
 	p->timeouts = l->conf->attempt;
 	p->api_key_name = (struct str){ "", 0 };

@@ -28,6 +28,8 @@ static conf_reader *const readers[CONF_MANIES] = {
 	[MANY_HEADERS] = conf_read_headers,
 	[MANY_MODELS] = conf_read_models,
 	[MANY_MAPS] = conf_read_maps,
+	[MANY_MODEL_OPTIONS] = conf_read_model_options,
+	[MANY_STRIP] = conf_read_strip,
 	[MANY_ENDPOINTS] = conf_read_endpoints,
 	[MANY_ENDPOINT_HEADERS] = conf_read_endpoint_headers,
 	[MANY_TARGETS] = conf_read_targets,
@@ -174,6 +176,8 @@ put_number(const struct conf_row *row, void *base, long long n)
 {
 	char *at = (char *)base + row->offset;
 
+	if (row->kind == KIND_NOT)
+		n = !n;
 	switch (row->size) {
 	case sizeof(bool):
 		*at = n != 0;
@@ -332,6 +336,7 @@ read_value(struct conf_loader *l, config_setting_t *s, const struct conf_row *ro
 		read_text(l, s, row, base);
 		break;
 	case KIND_FLAG:
+	case KIND_NOT:
 		if (config_setting_type(s) == CONFIG_TYPE_BOOL)
 			put_number(row, base, config_setting_get_bool(s));
 		else

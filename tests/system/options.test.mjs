@@ -86,6 +86,8 @@ scenario('-t refuses a pid_file that no start could write, and warns of a base_u
 	assert.equal(warned.stderr.match(/base_url ends in \/v1: the paths are added to it, leave \/v1 out\n/g)?.length, 1,
 		warned.stderr);
 	assert.match(warned.stderr, /: ok\n$/);
+	d.writeConfig({ providers: { p: { dialect: 'ollama', base_url: 'http://127.0.0.1:11434/api', models: ['m'] } } });
+	assert.match((await d.run('-t')).stderr, /base_url ends in \/api: the paths are added to it, leave \/api out\n/);
 });
 
 scenario('a syntax error is told with the line where it is', async (s) => {
@@ -125,13 +127,14 @@ scenario('-T prints every default, no secret, and what it prints loads to the sa
 		providers: {
 			p: { dialect: 'openai', base_url: 'https://api.example.org/v1', api_key: 'sk-very-secret-1', models: ['m'] },
 			q: { dialect: 'anthropic', base_url: 'https://api.example.org', api_key: 'env:SOME_KEY', models: ['n'] },
+			r: { dialect: 'gemini', base_url: 'https://api.example.org', endpoints: [{ path: '/v1/messages' }], model_options: [{ sampling: false }] },
 		},
 	}, { env: { SOME_KEY: 'sk-very-secret-2' } });
 	const first = await d.run('-T');
 	assert.equal(first.code, 0, first.output);
 	assert.ok(!first.output.includes('sk-very-secret'), 'a secret was printed');
 	assert.match(first.stdout, /\*\*\*/);
-	for (const name of ['keep_alive', 'header_bytes', 'heartbeat', 'first_byte', 'json_depth', 'verify'])
+	for (const name of ['keep_alive', 'header_bytes', 'heartbeat', 'first_byte', 'json_depth', 'verify', 'unsupported', 'forced_tools'])
 		assert.match(first.stdout, new RegExp(`\\b${name}\\b`), `${name} is filled in`);
 	d.writeConfig(first.stdout);
 	const second = await d.run('-T');

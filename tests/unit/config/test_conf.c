@@ -193,6 +193,7 @@ static const char everything[] =
 	"		endpoints = ( { path = \"/v1/chat/completions\"; upstream_path = \"/chat?x=1\"; method = \"PUT\";\n"
 	"			headers: { Accept = \"a/b\"; user-agent = \"own\"; }; rate_limit: { requests_per_minute = 3; };\n"
 	"			stream: { heartbeat = 2.5; }; }, { path = \"/v1/embeddings\"; } );\n"
+	"		max_tokens = 100000000; unsupported = \"reject\"; model_options = ( { model = \"m*\"; strip = [ \"x\" ]; }, { } );\n"
 	"		rate_limit: { requests_per_minute = 1000000; burst = 100000; }; };\n"
 	"	two: { dialect = \"anthropic\"; base_url = \"http://[::1]:81\"; version = \"2024-01-01\"; credential = \"client\";\n"
 	"		headers = ( { name = \"x.odd\"; value = \"a \\\\ b\"; } ); };\n"
@@ -342,7 +343,7 @@ check_routes(const struct conf *c)
 	ck_assert_uint_eq(c->n_routes, 5);
 	ck_assert_text(r[0].path, "/v1/chat/*");
 	ck_assert_text(r[0].model, "fast");
-	ck_assert_uint_eq(r[0].line, 29);
+	ck_assert_uint_eq(r[0].line, 30);
 	ck_assert_uint_eq(r[0].n_targets, 2);
 	ck_assert_uint_eq(r[0].weights, 4);
 	ck_assert_ptr_eq(r[0].targets[0].provider, &c->providers[0]);
@@ -352,7 +353,7 @@ check_routes(const struct conf *c)
 	ck_assert_text(r[0].targets[1].model, "");
 	ck_assert_uint_eq(r[0].targets[1].weight, 1);
 	ck_assert_text(r[1].path, "*");
-	ck_assert_uint_eq(r[1].line, 31);
+	ck_assert_uint_eq(r[1].line, 32);
 	ck_assert_ptr_eq(r[1].targets[0].provider, &c->providers[1]);
 	/* m1 of `one`, m2, e; m1 of `three` has its route already */
 	ck_assert_text(r[2].model, "m1");
@@ -592,7 +593,7 @@ START_TEST(includes)
 	write_file("routes.inc", "\n\n{ modle = \"a\"; provider = \"echo\"; }");
 	ck_assert_ptr_null(conf_load(&o, collect, &t));
 	ck_assert_str_eq(t.text,
-		"sub/echo.conf:2: providers.echo.dialect must be \"openai\", \"anthropic\" or \"echo\", not \"ecco\"\n"
+		"sub/echo.conf:2: providers.echo.dialect must be \"openai\", \"anthropic\", \"gemini\", \"cohere\", \"ollama\" or \"echo\", not \"ecco\"\n"
 		"sub/echo.conf:2: providers.echo needs a base_url, like \"https://api.openai.com/v1\"\n"
 		"routes.inc:3: routes[0].modle is unknown: did you mean model?\n");
 	ck_assert_uint_eq(mem_used(), 0);
@@ -819,16 +820,17 @@ START_TEST(shipped_configuration)
 {
 	static const struct {
 		const char *name, *host, *path, *key;
+		enum dialect_id dialect;
 	} want[] = {
-		{ "openai", "api.openai.com", "/v1", "OPENAI_API_KEY" },
-		{ "anthropic", "api.anthropic.com", "", "ANTHROPIC_API_KEY" },
-		{ "gemini", "generativelanguage.googleapis.com", "/v1beta/openai",
-			"GEMINI_API_KEY" },
-		{ "cohere", "api.cohere.com", "", "CO_API_KEY" },
-		{ "qwen", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1",
-			"DASHSCOPE_API_KEY" },
-		{ "ollama", "127.0.0.1", "/v1", "" },
-		{ "echo", "", "", "" },
+		{ "openai", "api.openai.com", "/v1", "OPENAI_API_KEY", DIALECT_OPENAI },
+		{ "anthropic", "api.anthropic.com", "", "ANTHROPIC_API_KEY", DIALECT_ANTHROPIC },
+		{ "gemini", "generativelanguage.googleapis.com", "", "GEMINI_API_KEY",
+			DIALECT_GEMINI },
+		{ "cohere", "api.cohere.com", "", "CO_API_KEY", DIALECT_COHERE },
+		{ "qwen", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1", "DASHSCOPE_API_KEY",
+			DIALECT_OPENAI },
+		{ "ollama", "localhost", "", "", DIALECT_OLLAMA },
+		{ "echo", "", "", "", DIALECT_ECHO },
 	};
 	struct told t = { .len = 0 };
 	struct conf_options o = { .path = "etc/api-router.conf" };
@@ -853,6 +855,8 @@ START_TEST(shipped_configuration)
 					      : STR("")),
 			"%s: %.*s", want[i].name, STR_ARG(p->api_key_name));
 		ck_assert_uint_eq(p->api_key.len, 0);
+		ck_assert_int_eq(p->dialect, want[i].dialect);
+		ck_assert_int_eq(conf_model_options(p, STR("any"))->completion_tokens, i == 0);
 	}
 	ck_assert_uint_eq(c->n_listens, 1);
 	ck_assert_text(c->listens[0].address, "127.0.0.1");

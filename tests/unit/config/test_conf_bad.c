@@ -407,11 +407,11 @@ static const struct bad {
 	{ "unknown_dialect",
 		STR("providers: {\n"
 		    "\tx: {\n"
-		    "\t\tdialect = \"gemini\"; base_url = \"http://127.0.0.1:9/v1\";\n"
+		    "\t\tdialect = \"bedrock\"; base_url = \"http://127.0.0.1:9/v1\";\n"
 		    "\t\t\n"
 		    "\t};\n"
 		    "};\n"),
-		"3: providers.x.dialect must be \"openai\", \"anthropic\" or \"echo\", not \"gemini\"" },
+		"3: providers.x.dialect must be \"openai\", \"anthropic\", \"gemini\", \"cohere\", \"ollama\" or \"echo\", not \"bedrock\"" },
 	{ "no_base_url",
 		STR("providers: {\n"
 		    "\tx: { dialect = \"openai\"; };\n"
@@ -552,16 +552,71 @@ static const struct bad {
 		"4: providers.x.connections.idle must be 0 to 65536, not 70000" },
 	{ "timeouts_of_a_provider", OPENAI("timeouts: { connect = 0; };"),
 		"4: providers.x.timeouts.connect must be 0.1 to 3600 seconds, not 0" },
-	{ "later_names_of_a_provider", OPENAI("unsupported = \"drop\"; max_tokens = 4096;"),
-		"4: providers.x.unsupported is unknown: nearest is endpoints, of dialect, base_url, api_key, credential, headers, models, model_map, endpoints, rate_limit, version, tls, connections, timeouts, echo\n"
-		"4: providers.x.max_tokens is unknown: nearest is models, of dialect, base_url, api_key, credential, headers, models, model_map, endpoints, rate_limit, version, tls, connections, timeouts, echo" },
+	{ "unknown_names_of_a_provider", OPENAI("fallback = true; max_token = 4096;"),
+		"4: providers.x.fallback is unknown: nearest is dialect, of dialect, base_url, api_key, credential, headers, models, model_map, endpoints, rate_limit, version, max_tokens, unsupported, model_options, tls, connections, timeouts, echo\n"
+		"4: providers.x.max_token is unknown: did you mean max_tokens?" },
+	{ "max_tokens", OPENAI("max_tokens = 0; unsupported = \"ignore\";"),
+		"4: providers.x.max_tokens must be 1 to 100000000, not 0\n"
+		"4: providers.x.unsupported must be \"drop\" or \"reject\", not \"ignore\"" },
+	{ "max_tokens_too_large", OPENAI("max_tokens = 100000001; unsupported = true;"),
+		"4: providers.x.max_tokens must be 1 to 100000000, not 100000001\n"
+		"4: providers.x.unsupported must be \"drop\" or \"reject\", not true" },
+	{ "translation_of_echo",
+		STR("providers: { e: { dialect = \"echo\"; max_tokens = 1;\n"
+		    "\tunsupported = \"drop\";\n"
+		    "\tmodel_options = ( ); }; };\n"),
+		"1: providers.e.max_tokens means nothing to a provider of dialect echo\n"
+		"2: providers.e.unsupported means nothing to a provider of dialect echo\n"
+		"3: providers.e.model_options means nothing to a provider of dialect echo" },
+	{ "model_options_group", OPENAI("model_options: { sampling = false; };"),
+		"4: providers.x.model_options must be a list ( ... ), not a group" },
+	{ "model_options_text", OPENAI("model_options = ( \"gpt-*\" );"),
+		"4: providers.x.model_options[0] must be a group { ... }, not \"gpt-*\"" },
+	{ "model_options_values",
+		OPENAI("model_options = ( { max_tokens_cap = -1; reasoning_field = \"thinking\"; tokens_field = \"n_predict\";\n"
+		       "\t\t\treasoning = \"high\"; cache_breakpoints = 1; strip = \"user\"; } );"),
+		"4: providers.x.model_options[0].max_tokens_cap must be 0 to 100000000, not -1\n"
+		"4: providers.x.model_options[0].tokens_field must be \"max_tokens\" or \"max_completion_tokens\", not \"n_predict\"\n"
+		"5: providers.x.model_options[0].reasoning must be \"auto\", \"effort\", \"adaptive\", \"budget\" or \"none\", not \"high\"\n"
+		"5: providers.x.model_options[0].cache_breakpoints must be true or false, not 1\n"
+		"5: providers.x.model_options[0].strip must be a list ( ... ), not \"user\"\n"
+		"4: providers.x.model_options[0].reasoning_field must be \"\", \"reasoning_content\" or \"reasoning\", not \"thinking\"" },
+	{ "model_options_flags",
+		OPENAI("model_options = ( { developer_role = 0; sampling = \"no\"; forced_tools = 1.0;\n"
+		       "\t\t\tstructured_output = ( ); stream_usage: { }; reasoning_with_tools = 1; } );"),
+		"4: providers.x.model_options[0].developer_role must be true or false, not 0\n"
+		"4: providers.x.model_options[0].sampling must be true or false, not \"no\"\n"
+		"4: providers.x.model_options[0].forced_tools must be true or false, not 1.0\n"
+		"5: providers.x.model_options[0].structured_output must be true or false, not a list\n"
+		"5: providers.x.model_options[0].stream_usage must be true or false, not a group\n"
+		"5: providers.x.model_options[0].reasoning_with_tools must be true or false, not 1" },
+	{ "model_options_names",
+		OPENAI("model_options = ( { samplings = false; thinking_style = \"x\"; reasoning_field = 1; } );"),
+		"4: providers.x.model_options[0].samplings is unknown: did you mean sampling?\n"
+		"4: providers.x.model_options[0].thinking_style is unknown: nearest is tokens_field, of model, max_tokens_cap, reasoning_field, tokens_field, developer_role, sampling, forced_tools, structured_output, stream_usage, reasoning, reasoning_with_tools, cache_breakpoints, strip\n"
+		"4: providers.x.model_options[0].reasoning_field must be text in double quotes, not 1" },
+	{ "model_options_patterns",
+		OPENAI("model_options = ( { model = \"\"; }, { model = \"gpt-*\"; }, { model = \"gpt-5\"; },\n"
+		       "\t\t\t{ model = \"gpt-*-x*\"; }, { model = \"g*\"; }, { model = \"g*\"; }, { }, { model = \"o1\"; } );"),
+		"4: providers.x.model_options[0].model must not be empty: \"*\" is every model\n"
+		"4: providers.x.model_options[2].model stands behind \"gpt-*\", which takes every model that it could: the first that matches counts\n"
+		"5: providers.x.model_options[3].model stands behind \"gpt-*\", which takes every model that it could: the first that matches counts\n"
+		"5: providers.x.model_options[5].model stands behind \"g*\", which takes every model that it could: the first that matches counts\n"
+		"5: providers.x.model_options[7].model stands behind \"*\", which takes every model that it could: the first that matches counts" },
+	{ "model_options_twice_for_all", OPENAI("model_options = ( { }, { sampling = false; } );"),
+		"4: providers.x.model_options[1] stands behind \"*\", which takes every model that it could: the first that matches counts" },
+	{ "strip_names",
+		OPENAI("model_options = ( { strip = ( \"user\", \"\", 5,\n\t\"user\" ); } );"),
+		"4: providers.x.model_options[0].strip[1] is an empty name\n"
+		"4: providers.x.model_options[0].strip[2] must be the name of a field in double quotes, not 5\n"
+		"5: providers.x.model_options[0].strip[3] names \"user\" a second time" },
 	{ "endpoint_paths",
 		OPENAI("endpoints = ( { path = \"/v1/chat\"; }, { path = \"/v1/embeddings\"; },\n"
-		       "\t\t\t{ path = \"/v1/embeddings\"; }, { }, { path = \"/v1/messages\"; } );"),
+		       "\t\t\t{ path = \"/v1/embeddings\"; }, { }, { path = \"/v1/messages/count_tokens\"; } );"),
 		"4: providers.x.endpoints[0].path must be one of the paths that go to providers, like \"/v1/chat/completions\", not \"/v1/chat\"\n"
 		"5: providers.x.endpoints[2].path is \"/v1/embeddings\" a second time\n"
 		"5: providers.x.endpoints[3] has no path\n"
-		"5: providers.x.endpoints[4] is about /v1/messages, which a provider of dialect openai does not have" },
+		"5: providers.x.endpoints[4] is about /v1/messages/count_tokens, which a provider of dialect openai does not have" },
 	{ "endpoint_upstream_paths",
 		OPENAI("endpoints = ( { path = \"/v1/embeddings\"; upstream_path = \"embed\"; },\n"
 		       "\t\t\t{ path = \"/v1/rerank\"; upstream_path = \"/a b\"; } );"),
@@ -574,6 +629,23 @@ static const struct bad {
 		"5: providers.x.endpoints[0].stream.buffer_bytes must be 1024 to 16777216 bytes, not 1\n"
 		"5: providers.x.endpoints[0].limits is unknown: nearest is path, of path, upstream_path, method, headers, rate_limit, stream\n"
 		"4: providers.x.endpoints[0].headers.Host sets Host, which is the router's own to set" },
+	{ "endpoint_that_no_dialect_is_translated_to",
+		STR("providers: {\n"
+		    "a: { dialect = \"anthropic\"; base_url = \"http://h\"; endpoints = ( { path = \"/v1/embeddings\"; } ); };\n"
+		    "c: { dialect = \"cohere\"; base_url = \"http://h\"; endpoints = ( { path = \"/v1/responses\"; } ); };\n"
+		    "g: { dialect = \"gemini\"; base_url = \"http://h\"; endpoints = ( { path = \"/v1/rerank\"; } ); };\n"
+		    "o: { dialect = \"ollama\"; base_url = \"http://h\"; endpoints = ( { path = \"/v1/messages/count_tokens\"; } ); }; };\n"),
+		"2: providers.a.endpoints[0] is about /v1/embeddings, which a provider of dialect anthropic does not have\n"
+		"3: providers.c.endpoints[0] is about /v1/responses, which a provider of dialect cohere does not have\n"
+		"4: providers.g.endpoints[0] is about /v1/rerank, which a provider of dialect gemini does not have\n"
+		"5: providers.o.endpoints[0] is about /v1/messages/count_tokens, which a provider of dialect ollama does not have" },
+	{ "path_at_gemini",
+		STR("providers: { g: { dialect = \"gemini\"; base_url = \"http://h\"; version = \"1\"; endpoints = (\n"
+		    "\t{ path = \"/v1/chat/completions\"; upstream_path = \"/x\"; },\n"
+		    "\t{ path = \"/v1/messages\"; method = \"POST\"; } ); }; };\n"),
+		"2: providers.g.endpoints[0].upstream_path means nothing to a provider of dialect gemini\n"
+		"3: providers.g.endpoints[1].method means nothing to a provider of dialect gemini\n"
+		"1: providers.g.version means nothing to a provider of dialect gemini" },
 	{ "endpoint_of_echo",
 		STR("providers: { e: { dialect = \"echo\"; endpoints = (\n"
 		    "\t{ path = \"/v1/messages\"; upstream_path = \"/x\"; },\n"

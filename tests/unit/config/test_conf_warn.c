@@ -65,6 +65,22 @@ static const struct {
 	{ "anthropic", "http://h/v1", WARNING("x", "/v1") },
 	{ "anthropic", "http://h/proxy/v1/", WARNING("x", "/v1") },
 	{ "anthropic", "http://h/v1/messages", WARNING("x", "/v1/messages") },
+	{ "gemini", "http://h", "" },
+	{ "gemini", "http://h/v1", "" },
+	{ "gemini", "http://h/v1beta/models", "" },
+	{ "gemini", "http://h/v1beta/", WARNING("x", "/v1beta") },
+	{ "gemini", "http://h/v1beta/openai", WARNING("x", "/v1beta/openai") },
+	{ "cohere", "http://h", "" },
+	{ "cohere", "http://h/v1", "" },
+	{ "cohere", "http://h/proxy/v2", WARNING("x", "/v2") },
+	{ "cohere", "http://h/compatibility/v1", WARNING("x", "/compatibility/v1") },
+	{ "ollama", "http://h:11434", "" },
+	{ "ollama", "http://h/ollama", "" },
+	{ "ollama", "http://h/api", WARNING("x", "/api") },
+	{ "ollama", "http://h/v1", WARNING("x", "/v1") },
+	{ "openai", "http://h/v2", "" },
+	{ "openai", "http://h/api", "" },
+	{ "openai", "http://h/v1beta/openai", "" },
 };
 
 START_TEST(base_url_with_what_is_added_to_it)

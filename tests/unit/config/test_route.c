@@ -207,9 +207,7 @@ START_TEST(shipped_routes)
 				"text-embedding-3-small", "omni-moderation-latest", "whisper-1",
 				"tts-1-hd", "dall-e-3", "ft:gpt-4o-mini:org::id" } },
 		{ "anthropic", { "claude-sonnet-4-5", "claude-opus-4-1-20250805" } },
-		{ "gemini",
-			{ "gemini-2.5-flash", "gemini-embedding-001", "gemma-3-27b-it",
-				"imagen-4.0-generate-001" } },
+		{ "gemini", { "gemini-2.5-flash", "gemini-embedding-001", "gemma-3-27b-it" } },
 		{ "cohere",
 			{ "command-a-03-2025", "c4ai-aya-expanse-32b", "embed-v4.0",
 				"rerank-v3.5" } },
@@ -235,6 +233,8 @@ START_TEST(shipped_routes)
 	}
 	check(c, "/v1/chat/completions", "openai/gpt-oss", "openai/gpt-oss");
 	check(c, "/v1/chat/completions", "unheard-of", NONE);
+	/* images are passed through to OpenAI's dialect alone */
+	check(c, "/v1/images/generations", "imagen-4.0-generate-001", NONE);
 	conf_free(c);
 }
 END_TEST

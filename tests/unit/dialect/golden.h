@@ -59,6 +59,26 @@ assert_same(struct str got, struct str want, const char *name)
 		(int)(want.len - at < 200 ? want.len - at : 200), want.p + at);
 }
 
+/* Without white space between tokens. */
+static inline struct buf
+compact(struct str json)
+{
+	struct buf out = BUF_EMPTY;
+	bool in_string = false, escape = false;
+
+	for (size_t i = 0; i < json.len; i++) {
+		char c = json.p[i];
+
+		if (!in_string && strchr(" \t\r\n", c))
+			continue;
+		if (c == '"' && !escape)
+			in_string = !in_string;
+		escape = in_string && c == '\\' && !escape;
+		buf_add(&out, (struct str){ &json.p[i], 1 });
+	}
+	return out;
+}
+
 /* Every event of a stream's text, which comes cut at `cut` (0: whole; SIZE_MAX: byte by byte). What
  * gather_event last said: it stops at the first that is not 0. */
 static inline int
