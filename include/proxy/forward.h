@@ -15,6 +15,9 @@ struct forward_request {
 	struct str request_id;
 	uint64_t length; /* of the body that will be sent */
 	bool form;       /* it is not JSON: the client's Content-Type is part of it */
+	bool translated; /* the provider speaks another dialect than the client: the path has its
+			    own query, the client's does not cross, nor what its dialect has in its
+			    head */
 };
 
 /* Append the head of the request upstream, with its empty line. Failure is sticky in `out`. */
@@ -32,6 +35,9 @@ struct forward_reply {
 	struct str request_id;
 	struct str provider, model; /* empty: there was no attempt */
 	bool stream;                /* an event stream: kept from caches and buffering proxies */
+	bool translated;            /* from another dialect: fields of a dialect do not cross */
+	bool decoded;               /* the content coding was undone */
+	struct str left_out;        /* parameters that were not sent; for x-api-router-dropped */
 	unsigned status;
 	int64_t router_us, upstream_us; /* upstream_us -1: none */
 };

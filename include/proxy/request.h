@@ -91,6 +91,13 @@ struct request {
 		struct echo echo;
 	};
 
+	/* the provider speaks another dialect */
+	struct chat *chat; /* NULL: it speaks the client's */
+	struct buf sent;   /* the body that it gets */
+	struct translate *translate;
+	struct str fault_fields; /* field lines that go with its error */
+	bool told_error;         /* it has ended its stream itself, with an error */
+
 	/* the answer */
 	struct relay relay;
 	bool relaying, committed, paused, own_key, live /* a stream that wants heartbeats */;
@@ -102,9 +109,9 @@ struct request {
 	/* the account */
 	uint64_t began_us, ready_us /* its route can be looked for */, attempt_us, upstream_us,
 		first_byte_us, began_wall_ms;
-	uint64_t overhead_us; /* neither the provider nor the client was waited for, */
-	uint64_t worked_us;   /* up to this time */
-	uint64_t bytes_out;
+	uint64_t overhead_us;           /* neither the provider nor the client was waited for, */
+	uint64_t worked_us;             /* up to this time */
+	uint64_t bytes_out, beat_bytes; /* so many were out when the heartbeat was set */
 	unsigned status, upstream_status;
 	struct usage usage;
 	bool has_usage;

@@ -36,6 +36,25 @@ void request_unrelay(struct request *r);
  * what is counted already counts once. */
 void request_worked(struct request *r, uint64_t from_us, uint64_t to_us);
 
+/* request.c: tell the client of an error, whatever is logged of the request's end. */
+void request_tell(struct request *r, const struct error *e, struct str extra);
+
+/* translation.c: does this provider need the request translated? */
+bool translation_wanted(const struct endpoint *e, const struct conf_provider *p);
+/* translation.c: translate the body for r->provider into r->sent. False when the request was
+ * refused, or answered since it asks for nothing. */
+bool translation_begin(struct request *r);
+/* translation.c: where the dialects are the same: take out of a stored body what the provider is
+ * known to refuse. False when the request was refused for want of memory. */
+bool translation_mend(struct request *r);
+/* translation.c: what of the provider's head matters beyond it, and with status 200 the way back.
+ * False without memory. */
+bool translation_head(struct request *r, const struct head *h);
+/* translation.c: the provider's error (RELAY_FAULT) or that of its stream, told as the client's.
+ * False: it refuses the key that the administrator gave, and nothing was told. */
+bool translation_fault(struct request *r);
+bool translation_error(struct request *r);
+
 /* account.c: the request has ended, and its log line is written: count all that is known of it. */
 void account_request(struct request *r);
 

@@ -63,17 +63,21 @@ compose_reply(struct request *r, const struct head *h)
 		.upstream_us = (int64_t)r->upstream_us };
 
 	f.stream = h->status == 200 && (r->stream || r->live);
+	f.translated = r->chat != NULL;
+	f.decoded = r->relay.decodes;
+	if (r->chat)
+		f.left_out = r->chat->dropped;
 	request_worked(r, clock_us(), clock_now_us());
 	clock_refresh(); /* what this turn has cost so far counts too */
 	f.router_us = (int64_t)(clock_us() - r->ready_us) - f.upstream_us;
 	buf_consume(text, buf_len(text));
 	forward_reply_head(text, &f);
+	buf_add(text, r->fault_fields);
 	if (text->failed) {
 		text->failed = false;
 		return -1;
 	}
 	r->reply_head = arena_copy(&r->arena, buf_str(text));
-	r->content_type = arena_copy(&r->arena, head_value(h, STR("content-type")));
 	return r->arena.failed ? -1 : 0;
 }
 
@@ -83,9 +87,9 @@ commit(struct request *r, enum framing kind, uint64_t length)
 	struct buf *text = &r->proxy->text;
 	struct str type = r->content_type;
 
-	if (r->relay.mode == RELAY_TO_STREAM)
+	if (r->relay.mode == RELAY_TO_STREAM || (r->chat && r->stream))
 		type = STR("text/event-stream; charset=utf-8");
-	else if (r->relay.mode == RELAY_TO_REPLY)
+	else if (r->relay.mode == RELAY_TO_REPLY || r->chat)
 		type = STR("application/json");
 	buf_consume(text, buf_len(text));
 	buf_add(text, r->reply_head);
@@ -95,8 +99,10 @@ commit(struct request *r, enum framing kind, uint64_t length)
 	r->status = r->upstream_status;
 	r->ops->reply(r->client, text->failed ? STR("") : buf_str(text), kind, length);
 	text->failed = false;
-	if (!r->is_echo && upstream_all_sent(&r->upstream))
+	if (!r->is_echo && upstream_all_sent(&r->upstream)) {
 		buf_free(&r->body);
+		buf_free(&r->sent);
+	}
 }
 
 /* The commit of a reply that goes on: in the provider's own framing where nothing may be put in. */
@@ -133,6 +139,7 @@ heartbeat_set(struct request *r)
 {
 	uint32_t ms = stream_of(r)->heartbeat_ms;
 
+	r->beat_bytes = r->bytes_out;
 	if (r->live && ms > 0)
 		loop_timer_set(r->proxy->loop, &r->heartbeat, ms);
 }
@@ -141,7 +148,7 @@ static void
 heartbeat_on_due(struct loop_timer *t)
 {
 	struct request *r = (struct request *)((char *)t - offsetof(struct request, heartbeat));
-	struct str beat = dialect_heartbeat(r->endpoint, r->relay.watch.started);
+	struct str beat = dialect_heartbeat(r->endpoint, relay_started(&r->relay));
 
 	/* What is passed on as it is may still turn out to be another kind of reply: its framing is
 	 * not fixed before its first byte. */
@@ -161,41 +168,53 @@ heartbeat_on_due(struct loop_timer *t)
 
 /* The provider refuses the key that the administrator gave: the client can do nothing about it. */
 static void
-own_key_refused(struct request *r)
+key_refused(struct request *r)
 {
 	attempt_close(r);
 	attempt_failed(r, UPSTREAM_CREDENTIAL, r->provider->api_key_name, true);
 }
 
-/* Is a chat's reply of the other kind than the client asked for, by its name? */
-static bool
-wrong_kind(const struct relay_start *s)
+/* An error in another dialect than the client's. */
+static void
+tell_fault(struct request *r)
 {
-	struct str type = head_media_type(s->content_type);
+	bool told = r->relay.mode == RELAY_FAULT ? translation_fault(r) : translation_error(r);
 
-	return s->endpoint->chat && s->status == 200 &&
-		str_eq_nocase(type, s->stream ? STR("application/json") : STR("text/event-stream"));
+	if (!told)
+		key_refused(r);
+}
+
+/* Does a stream go to the client? */
+static bool
+is_live(const struct request *r, unsigned status)
+{
+	bool events = str_eq_nocase(head_media_type(r->content_type), STR("text/event-stream"));
+
+	if (status != 200)
+		return false;
+	if (r->chat || r->endpoint->chat)
+		return r->stream;
+	return events;
 }
 
 static void
 on_head(void *owner, const struct head *h, const struct head_framing *f)
 {
 	struct request *r = owner;
+	struct str coding = head_value(h, STR("content-encoding"));
 	struct relay_start start = { .endpoint = r->endpoint,
 		.arena = &r->arena,
 		.status = h->status,
-		.content_type = head_value(h, STR("content-type")),
 		.stream = r->stream,
 		.include_usage = r->include_usage,
 		.until_close = f->kind == FRAMING_CLOSE,
 		.reply_bytes = r->proxy->conf->limits.reply_bytes,
 		.event_bytes = r->proxy->conf->limits.event_bytes };
-	struct str coding = head_value(h, STR("content-encoding"));
 
 	r->upstream_us = clock_us() - r->attempt_us;
 	r->upstream_status = h->status;
 	if (h->status == 401 && r->own_key) {
-		own_key_refused(r);
+		key_refused(r);
 		return;
 	}
 	if (h->status >= 300 && h->status < 400) {
@@ -203,42 +222,50 @@ on_head(void *owner, const struct head *h, const struct head_framing *f)
 		attempt_failed(r, UPSTREAM_REDIRECT, STR(""), true);
 		return;
 	}
-	start.coded = coding.len > 0 && !str_eq_nocase(coding, STR("identity"));
-	if (start.coded && wrong_kind(&start)) {
-		attempt_close(r);
-		attempt_failed(r, UPSTREAM_BODY, arena_copy(&r->arena, coding), true);
-		return;
-	}
 	r->reply_framing = *f;
-	r->live = h->status == 200 &&
-		(str_eq_nocase(head_media_type(start.content_type), STR("text/event-stream")) ||
-			(r->stream && r->endpoint->chat)) &&
-		!(r->endpoint->chat && !r->stream);
-	if (compose_reply(r, h) < 0) {
+	r->content_type = arena_copy(&r->arena, head_value(h, STR("content-type")));
+	r->live = is_live(r, h->status);
+	if (r->chat && !translation_head(r, h)) {
 		attempt_close(r);
 		request_fail_memory(r);
 		return;
 	}
 	start.content_type = r->content_type;
-	relay_open(&r->relay, &start);
+	start.translate = r->chat ? r->translate : NULL;
+	if (coding.len > 0 && !str_eq_nocase(coding, STR("identity")))
+		start.coding = arena_copy(&r->arena, coding);
 	r->relaying = true;
-	heartbeat_set(r);
+	if (relay_open(&r->relay, &start) < 0) {
+		attempt_close(r);
+		attempt_failed(r, UPSTREAM_BODY, start.coding, true);
+	} else if (compose_reply(r, h) < 0) {
+		attempt_close(r);
+		request_fail_memory(r);
+	} else {
+		heartbeat_set(r);
+	}
 }
 
 static void
 relay_failed(struct request *r, enum relay_verdict verdict)
 {
 	attempt_close(r);
-	if (verdict == RELAY_MEMORY)
+	if (r->relay.mode == RELAY_FAULT && verdict != RELAY_MEMORY)
+		tell_fault(r); /* its status is known, and what of the body came */
+	else if (verdict == RELAY_MEMORY)
 		attempt_failed(r, UPSTREAM_MEMORY, STR(""), true);
 	else if (verdict == RELAY_TOO_LARGE)
 		attempt_failed(r, UPSTREAM_BODY,
 			STR("it is larger than limits.reply_bytes or limits.event_bytes"), true);
+	else if (verdict == RELAY_ERROR && r->relay.mode == RELAY_TRANSLATE)
+		tell_fault(r);
 	else if (verdict == RELAY_ERROR)
 		attempt_failed(r, UPSTREAM_ERROR, r->relay.message, true);
+	else if (r->relay.mode == RELAY_TO_STREAM ||
+		(r->relay.mode == RELAY_TRANSLATE && verdict != RELAY_CUT))
+		attempt_failed(r, UPSTREAM_BODY, STR(""), true);
 	else
-		attempt_failed(r, r->relay.mode == RELAY_TO_STREAM ? UPSTREAM_BODY : UPSTREAM_CUT,
-			STR(""), true);
+		attempt_failed(r, UPSTREAM_CUT, STR(""), true);
 }
 
 static void
@@ -250,12 +277,14 @@ on_data(void *owner, struct str data)
 
 	if (r->first_byte_us == 0)
 		r->first_byte_us = clock_us();
+	if (verdict == RELAY_OK || r->committed) {
+		let_through(r, held);
+		let_through(r, now);
+	}
 	if (verdict != RELAY_OK) {
 		relay_failed(r, verdict);
 		return;
 	}
-	let_through(r, held);
-	let_through(r, now);
 	if (r->relay.leaves_with_settle)
 		r->ops->flush(r->client);
 	if (relay_settle(&r->relay) != RELAY_OK)
@@ -273,7 +302,7 @@ on_turn(void *owner)
 		return; /* the client was found gone */
 	if (!r->paused && r->ops->backlog(r->client) > stream_of(r)->buffer_bytes)
 		attempt_pause(r, true);
-	if (r->committed || r->relay.mode != RELAY_EVENTS)
+	if (r->bytes_out > r->beat_bytes) /* what the provider says is no sign of life by itself */
 		heartbeat_set(r);
 }
 
@@ -293,11 +322,18 @@ finish(struct request *r)
 	enum relay_verdict verdict = relay_finish(&r->relay, &rest);
 
 	if (verdict != RELAY_OK) {
-		buf_free(&rest);
+		if (r->committed && r->relay.mode == RELAY_TRANSLATE && verdict != RELAY_MEMORY &&
+			verdict != RELAY_TOO_LARGE)
+			let_through(r, buf_str(&rest)); /* events that came before it */
 		relay_failed(r, verdict);
+		buf_free(&rest);
 		return;
 	}
-	if (!r->committed && r->relay.mode == RELAY_TO_REPLY)
+	if (r->relay.mode == RELAY_FAULT) {
+		tell_fault(r);
+		return;
+	}
+	if (!r->committed && (r->relay.mode == RELAY_TO_REPLY || (r->chat && !r->stream)))
 		commit(r, FRAMING_LENGTH, buf_len(&rest));
 	else if (!r->committed && r->reply_framing.kind == FRAMING_NONE)
 		commit(r, FRAMING_NONE, 0);
@@ -326,8 +362,10 @@ on_failed(void *owner, enum upstream_end why, struct str detail, bool begun)
 {
 	struct request *r = owner;
 
-	if (r->relaying && relay_answered(&r->relay) && r->relay.watch.ended)
+	if (r->relaying && relay_answered(&r->relay) && (r->chat || r->relay.watch.ended))
 		finish(r); /* the answer was whole; only the connection failed */
+	else if (r->relaying && r->relay.mode == RELAY_FAULT)
+		tell_fault(r); /* its status says what it is, whatever became of its text */
 	else
 		attempt_failed(r, why, detail, begun);
 }
@@ -383,18 +421,20 @@ next_target(struct request *r)
 static int
 compose_message(struct request *r, struct upstream_message *m)
 {
-	struct str text = buf_str(&r->body);
+	bool rewritten = buf_len(&r->sent) > 0;
+	struct str text = buf_str(rewritten ? &r->sent : &r->body);
 	struct json_edit edit = { .before = text, .value = STR(""), .after = STR("") };
 	struct buf *head = &r->proxy->text;
 	struct forward_request f = { .client = &r->head,
 		.provider = r->provider,
 		.request_id = r->id };
 
-	if (r->model.p && !str_eq(r->model, r->target_model))
+	if (!rewritten && r->model.p && !str_eq(r->model, r->target_model))
 		edit = json_replace(text, &r->model_token,
 			r->form ? r->target_model : json_quote(&r->arena, r->target_model));
 	f.endpoint = r->provider->by_endpoint[r->endpoint->id];
-	f.path = endpoint_upstream(r->endpoint, r->provider->dialect);
+	f.path = r->chat ? r->chat->path : endpoint_upstream(r->endpoint, r->provider->dialect);
+	f.translated = r->chat != NULL;
 	f.form = r->form != NULL;
 	m->more = r->streaming ? r->framing.length - r->body_len : 0;
 	m->replayable = !r->streaming;
@@ -483,10 +523,17 @@ attempt_next(struct request *r)
 	r->provider = target->provider;
 	r->target_model = route_model(target, r->model);
 	r->model_label = target->model.len > 0 ? target->label : r->match.label;
-	if (endpoint_upstream(r->endpoint, r->provider->dialect).len == 0) {
+	r->chat = NULL;
+	buf_free(&r->sent);
+	if (translation_wanted(r->endpoint, r->provider)) {
+		if (!translation_begin(r))
+			return true;
+	} else if (endpoint_upstream(r->endpoint, r->provider->dialect).len == 0) {
 		refuse_endpoint(r);
 		return true;
 	}
+	if (!r->chat && !translation_mend(r))
+		return true;
 	if (!form_takes(r, r->target_model) || !admit_rate(r, r->provider))
 		return true;
 	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
@@ -587,7 +634,8 @@ attempt_can_stream(struct request *r)
 		!route_find(r->proxy->conf, r->endpoint->path, r->model, &r->match))
 		return true; /* refused at once by attempt_begin */
 	for (size_t i = 0; i < r->match.n_targets; i++)
-		if (r->match.targets[i].provider->dialect == DIALECT_ECHO)
+		if (r->match.targets[i].provider->dialect == DIALECT_ECHO ||
+			translation_wanted(r->endpoint, r->match.targets[i].provider))
 			return false;
 	return true;
 }

@@ -59,6 +59,16 @@ static const struct str dropped[] = {
 	STR_INIT("x-upstream-request-id"),
 };
 
+/* Fields that belong to one dialect; a name that ends in `-` is a prefix. */
+static const struct str of_dialect[] = {
+	STR_INIT("x-ratelimit-"),
+	STR_INIT("anthropic-"),
+	STR_INIT("openai-"),
+	STR_INIT("x-stainless-"),
+	STR_INIT("x-goog-"),
+	STR_INIT("etag"),
+};
+
 #define MODEL_MOST 256 /* bytes of a model's name, which a client may have chosen, in a field */
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
@@ -153,28 +163,53 @@ forward_own_credential(const struct head *client, const struct conf_provider *pr
 	return own && provider->api_key.len > 0;
 }
 
-/* What the configuration says of a field wins over any credential. */
+/* A key in the way of that dialect. What the configuration says of a field wins over any
+ * credential.
+ */
+static void
+add_key(struct buf *out, const struct forward_request *f, struct str key)
+{
+	enum dialect_id dialect = f->provider->dialect;
+	struct str name = dialect == DIALECT_ANTHROPIC ? STR("x-api-key")
+		: dialect == DIALECT_GEMINI            ? STR("x-goog-api-key")
+						       : STR("authorization");
+
+	if (configured(f, name))
+		return;
+	buf_add(out, name);
+	buf_add(out, STR(": "));
+	if (str_eq(name, STR("authorization")))
+		buf_add(out, STR("Bearer "));
+	buf_add(out, key);
+	buf_add(out, STR("\r\n"));
+}
+
+/* The key that a client's field holds. */
+static struct str
+key_of(const struct field *field)
+{
+	struct str bearer = STR("bearer ");
+
+	if (str_eq_nocase(field->name, STR("authorization")) &&
+		str_eq_nocase(str_head(field->value, bearer.len), bearer))
+		return str_trim(str_skip(field->value, bearer.len));
+	return field->value;
+}
+
 static void
 add_credential(struct buf *out, const struct forward_request *f)
 {
 	const struct conf_provider *p = f->provider;
-	struct str name = p->dialect == DIALECT_ANTHROPIC ? STR("x-api-key") : STR("authorization");
 	const struct field *field;
 	bool missing;
 
 	if (forward_own_credential(f->client, p, &missing)) {
-		if (configured(f, name))
-			return;
-		if (p->dialect == DIALECT_ANTHROPIC) {
-			forward_field(out, name, p->api_key);
-			return;
-		}
-		buf_add(out, STR("authorization: Bearer "));
-		buf_add(out, p->api_key);
-		buf_add(out, STR("\r\n"));
+		add_key(out, f, p->api_key);
 	} else if (p->credential >= CREDENTIAL_CLIENT) {
 		field = client_credential(f->client, p->dialect);
-		if (field && !configured(f, field->name))
+		if (field && f->translated)
+			add_key(out, f, key_of(field));
+		else if (field && !configured(f, field->name))
 			forward_field(out, field->name, field->value);
 	}
 }
@@ -184,13 +219,14 @@ add_request_line(struct buf *out, const struct forward_request *f)
 {
 	const struct conf_endpoint *e = f->endpoint;
 	struct str queries[] = { f->provider->base_query, e ? e->query : STR(""),
-		f->client->query };
-	struct str mark = STR("?");
+		f->translated ? STR("") : f->client->query };
+	struct str path = e && e->target.len > 0 ? e->target : f->path;
+	struct str mark = str_index(path, '?') < path.len ? STR("&") : STR("?");
 
 	buf_add(out, e ? e->method_name : STR("POST"));
 	buf_add(out, STR(" "));
 	buf_add(out, f->provider->base_path);
-	buf_add(out, e && e->target.len > 0 ? e->target : f->path);
+	buf_add(out, path);
 	for (size_t i = 0; i < COUNT(queries); i++) {
 		if (queries[i].len == 0)
 			continue;
@@ -199,6 +235,21 @@ add_request_line(struct buf *out, const struct forward_request *f)
 		mark = STR("&");
 	}
 	buf_add(out, STR(" HTTP/1.1\r\n"));
+}
+
+/* Does a client's field say something that this provider's dialect knows? */
+static bool
+crosses(const struct forward_request *f, struct str name)
+{
+	enum dialect_id dialect = f->provider->dialect;
+
+	if (!listed(passed, COUNT(passed), name))
+		return false;
+	if (!f->translated || !listed(of_dialect, COUNT(of_dialect), name))
+		return true;
+	return (dialect == DIALECT_ANTHROPIC &&
+		       str_eq_nocase(str_head(name, 10), STR("anthropic-"))) ||
+		(dialect == DIALECT_OPENAI && str_eq_nocase(str_head(name, 7), STR("openai-")));
 }
 
 /* The body was read as JSON: a client that calls it a form (curl does) is not believed. */
@@ -224,7 +275,7 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 	for (size_t i = 0; i < h->n; i++) {
 		struct str name = h->fields[i].name;
 
-		if (!listed(passed, COUNT(passed), name) || configured(f, name) ||
+		if (!crosses(f, name) || configured(f, name) ||
 			(head_hop_by_hop(h, name) && !is_fixed(f, name)))
 			continue;
 		if (str_eq_nocase(name, STR("content-type"))) {
@@ -301,7 +352,8 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 	for (size_t i = 0; i < h->n; i++) {
 		struct str name = h->fields[i].name, value = h->fields[i].value;
 		bool id = str_eq_nocase(name, STR("x-request-id")) ||
-			(f->dialect == DIALECT_ANTHROPIC && str_eq_nocase(name, STR("request-id")));
+			((f->translated || f->dialect == DIALECT_ANTHROPIC) &&
+				str_eq_nocase(name, STR("request-id")));
 
 		if (id) {
 			if (!known)
@@ -309,7 +361,9 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 			known = true;
 			continue;
 		}
-		if (listed(dropped, COUNT(dropped), name) || head_hop_by_hop(h, name))
+		if (listed(dropped, COUNT(dropped), name) || head_hop_by_hop(h, name) ||
+			(f->translated && listed(of_dialect, COUNT(of_dialect), name)) ||
+			(f->decoded && str_eq_nocase(name, STR("content-encoding"))))
 			continue;
 		forward_field(out, name, value);
 	}
@@ -380,5 +434,7 @@ forward_reply_head(struct buf *out, const struct forward_reply *f)
 		forward_field(out, STR("x-api-router-provider"), f->provider);
 	if (f->model.len > 0 && f->model.len <= MODEL_MOST && head_value_valid(f->model))
 		forward_field(out, STR("x-api-router-model"), f->model);
+	if (f->left_out.len > 0)
+		forward_field(out, STR("x-api-router-dropped"), f->left_out);
 	add_timing(out, f);
 }

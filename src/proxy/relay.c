@@ -4,14 +4,14 @@
  * The mode is set by what the head says and, for chats that were answered with 200, by the first
  * byte of the body, since providers send streams and JSON under wrong names:
  *
- *     client asked for    reply is a stream    reply is JSON
- *     a stream            EVENTS               TO_STREAM
+ *     client asked for    reply is a stream    reply is JSON    another dialect, 200 | else
+ *     a stream            EVENTS               TO_STREAM        TRANSLATE            | FAULT
  *     one reply           TO_REPLY             PASS
  *
  * In EVENTS an incomplete event is held back, up to HOLD_MOST bytes: so a provider that dies in the
  * middle of one leaves the client at the end of an event, where an error event can be put in. A
- * larger one is let through as it comes, memory stays flat. The module does no I/O; request sends
- * what it lets through.
+ * larger one is let through as it comes, memory stays flat. A content coding is undone where the
+ * reply must be read. The module does no I/O; request sends what it lets through.
  */
 #include "proxy/relay.h"
 
@@ -22,6 +22,11 @@
 #define HOLD_MOST 8192                      /* of an incomplete event */
 #define WATCH_CARRY (64 * 1024)             /* of an event that came in pieces and may hold usage */
 #define WATCH_CARRY_RESPONSES (1024 * 1024) /* whose last event repeats the whole answer */
+#define FAULT_MOST (64 * 1024)              /* of an error that is looked at */
+#define PLAIN_MOST (64 * 1024)              /* that is decoded at one time */
+
+/* How a reply of another dialect is read. */
+enum { FEED_EVENTS, FEED_LINES, FEED_WHOLE };
 
 static bool
 is_type(struct str content_type, struct str type)
@@ -32,7 +37,9 @@ is_type(struct str content_type, struct str type)
 static enum relay_mode
 mode_of(const struct relay_start *s, bool events, bool json)
 {
-	if (s->coded || s->status != 200)
+	if (s->translate)
+		return s->status == 200 ? RELAY_TRANSLATE : RELAY_FAULT;
+	if (s->status != 200)
 		return RELAY_PASS;
 	if (!s->endpoint->chat)
 		return events ? RELAY_EVENTS : RELAY_PASS;
@@ -44,22 +51,47 @@ mode_of(const struct relay_start *s, bool events, bool json)
 static size_t
 carry_most(const struct relay *r)
 {
-	if (r->mode == RELAY_TO_REPLY)
+	if (r->mode == RELAY_TO_REPLY || r->mode == RELAY_TRANSLATE)
 		return r->start.event_bytes;
 	return r->start.endpoint->id == ENDPOINT_RESPONSES ? WATCH_CARRY_RESPONSES : WATCH_CARRY;
 }
 
-void
+/* How a reply of another dialect is read, before its first byte tells more. */
+static uint8_t
+feed_of(const struct relay_start *s, bool events)
+{
+	if (!s->translate || !s->translate->client)
+		return FEED_WHOLE;
+	if (translate_by_lines(s->translate))
+		return s->stream ? FEED_LINES : FEED_WHOLE;
+	return events ? FEED_EVENTS : FEED_WHOLE;
+}
+
+int
 relay_open(struct relay *r, const struct relay_start *start)
 {
 	bool events = is_type(start->content_type, STR("text/event-stream"));
+	bool coded = start->coding.len > 0;
 
 	*r = (struct relay){ .start = *start };
+	watch_init(&r->watch, start->endpoint);
 	r->mode = (uint8_t)mode_of(start, events,
 		is_type(start->content_type, STR("application/json")));
-	r->sniffed = start->coded || start->status != 200 || !start->endpoint->chat;
-	watch_init(&r->watch, start->endpoint);
+	r->feed = feed_of(start, events);
+	if (coded && r->mode != RELAY_PASS && r->mode != RELAY_EVENTS) {
+		r->decodes = coding_open(&r->coding, start->coding) == 0;
+		r->coded = !r->decodes;
+		if (r->coded && r->mode != RELAY_FAULT) /* of which the status says enough */
+			return -1;
+	} else if (coded) {
+		r->mode = RELAY_PASS;
+		r->coded = true;
+	}
+	r->sniffed = start->status != 200 ||
+		(r->mode == RELAY_TRANSLATE ? r->feed == FEED_LINES || !start->translate->client
+					    : coded || !start->endpoint->chat);
 	sse_init(&r->sse, carry_most(r));
+	return 0;
 }
 
 void
@@ -69,9 +101,13 @@ relay_close(struct relay *r)
 	sse_free(&r->sse);
 	buf_free(&r->hold);
 	buf_free(&r->first);
+	buf_free(&r->plain);
+	buf_free(&r->made);
+	if (r->decodes)
+		coding_close(&r->coding);
 }
 
-enum kind { KIND_BLANK, KIND_UNSURE, KIND_EVENTS, KIND_JSON, KIND_OTHER };
+enum kind { KIND_BLANK, KIND_UNSURE, KIND_EVENTS, KIND_JSON, KIND_LIST, KIND_OTHER };
 
 /* What a body is, by its first bytes. */
 static enum kind
@@ -88,6 +124,8 @@ kind_of(struct str s)
 		return KIND_BLANK;
 	if (s.p[0] == '{' || s.p[0] == ':')
 		return s.p[0] == '{' ? KIND_JSON : KIND_EVENTS;
+	if (s.p[0] == '[') /* Gemini's stream without SSE */
+		return KIND_LIST;
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		struct str name = names[i];
 
@@ -123,6 +161,9 @@ sniff(struct relay *r, struct str *data)
 	}
 	r->sniffed = true;
 	r->leaves_with_settle = buf_len(&r->first) > 0;
+	if (r->mode == RELAY_TRANSLATE && r->feed != FEED_LINES &&
+		(kind == KIND_EVENTS || kind == KIND_JSON || kind == KIND_LIST))
+		r->feed = kind == KIND_EVENTS ? FEED_EVENTS : FEED_WHOLE;
 	if (kind == KIND_EVENTS || kind == KIND_JSON)
 		r->mode = (uint8_t)mode_of(&r->start, kind == KIND_EVENTS, kind == KIND_JSON);
 	r->sse.carry_max = carry_most(r);
@@ -207,13 +248,206 @@ take_for_reply(struct relay *r, struct str data)
 	return RELAY_OK;
 }
 
-enum relay_verdict
-relay_take(struct relay *r, struct str data, struct str *held, struct str *now)
+/*
+ * Translation
+ */
+
+static enum relay_verdict
+verdict_of(enum translate_verdict v)
 {
-	*held = *now = STR("");
+	switch (v) {
+	case TRANSLATE_OK:
+	case TRANSLATE_DONE:
+		return RELAY_OK;
+	case TRANSLATE_MEMORY:
+		return RELAY_MEMORY;
+	case TRANSLATE_TOO_LARGE:
+		return RELAY_TOO_LARGE;
+	case TRANSLATE_ERROR:
+		return RELAY_ERROR;
+	case TRANSLATE_UNREADABLE:
+		break;
+	}
+	return RELAY_UNREADABLE;
+}
+
+/* What was made of an event is left out where the memory ended in the middle of it. What a little
+ * input becomes (that was coded) is bounded like a reply. */
+static enum relay_verdict
+translate_one(struct relay *r, const struct sse_event *ev, struct buf *out)
+{
+	size_t before = buf_len(out);
+	enum relay_verdict verdict = verdict_of(translate_event(r->start.translate, ev, out));
+
+	if (verdict == RELAY_MEMORY || verdict == RELAY_TOO_LARGE)
+		out->end = out->start + before;
+	return verdict == RELAY_OK && buf_len(out) > r->start.reply_bytes ? RELAY_TOO_LARGE
+									  : verdict;
+}
+
+/*
+ * Bytes in the place of an event that are none. An error may stand there as bare JSON, behind all
+ * events: Google's own SDK looks for it there. So what may be one is kept until an event comes.
+ */
+static enum relay_verdict
+keep_stray(struct relay *r, struct str data, bool at_start)
+{
+	size_t blank = 0;
+
+	while (blank < data.len && memchr(" \t\r\n", data.p[blank], 4))
+		blank++;
+	if (buf_len(&r->hold) == 0 && (!at_start || blank == data.len || data.p[blank] != '{'))
+		return RELAY_OK;
+	return hold(r, str_head(data, FAULT_MOST - buf_len(&r->hold)), FAULT_MOST);
+}
+
+static enum relay_verdict
+translate_events(struct relay *r, struct str data)
+{
+	enum relay_verdict verdict = RELAY_OK;
+
+	while (data.len > 0 && verdict == RELAY_OK) {
+		bool at_start = sse_at_start(&r->sse), got;
+		struct sse_event event;
+		long n = sse_next(&r->sse, data, &event, &got);
+
+		if (n < 0)
+			return RELAY_MEMORY;
+		if ((got && event.oversized) || sse_oversized(&r->sse))
+			return RELAY_TOO_LARGE;
+		if (got && event.has_data) {
+			buf_consume(&r->hold, buf_len(&r->hold));
+			verdict = translate_one(r, &event, &r->made);
+		} else {
+			verdict = keep_stray(r, str_head(data, (size_t)n), at_start);
+		}
+		data = str_skip(data, (size_t)n);
+	}
+	return verdict;
+}
+
+/* Lines end with LF alone; a CR before it and blank lines say nothing. */
+static enum relay_verdict
+translate_lines(struct relay *r, struct str data)
+{
+	enum relay_verdict verdict = RELAY_OK;
+
+	while (data.len > 0 && verdict == RELAY_OK) {
+		size_t at = str_index(data, '\n');
+		struct sse_event event = { .data = str_head(data, at), .has_data = true };
+
+		if (at == data.len)
+			return hold(r, data, r->start.event_bytes);
+		if (at > r->start.event_bytes)
+			return RELAY_TOO_LARGE;
+		data = str_skip(data, at + 1);
+		if (buf_len(&r->hold) > 0) {
+			verdict = hold(r, event.data, r->start.event_bytes);
+			event.data = buf_str(&r->hold);
+		}
+		event.data = str_trim(str_head(event.data, str_index(event.data, '\r')));
+		if (verdict == RELAY_OK && event.data.len > 0)
+			verdict = translate_one(r, &event, &r->made);
+		buf_consume(&r->hold, buf_len(&r->hold));
+	}
+	return verdict;
+}
+
+/* What goes to the client lies in `made`, until settle. */
+static enum relay_verdict
+take_translated(struct relay *r, struct str data, struct str *now)
+{
+	enum relay_verdict verdict;
+
+	if (r->feed == FEED_WHOLE)
+		return hold(r, data, r->start.reply_bytes);
+	verdict = r->feed == FEED_LINES ? translate_lines(r, data) : translate_events(r, data);
+	*now = buf_str(&r->made);
+	r->leaves_with_settle |= now->len > 0;
+	return verdict;
+}
+
+/* The beginning is enough. */
+static enum relay_verdict
+take_fault(struct relay *r, struct str data)
+{
+	size_t room = FAULT_MOST - buf_len(&r->hold);
+
+	if (r->coded)
+		return RELAY_ENOUGH;
+	if (hold(r, str_head(data, room), FAULT_MOST) != RELAY_OK)
+		return RELAY_MEMORY;
+	return data.len < room ? RELAY_OK : RELAY_ENOUGH;
+}
+
+/* Lines that came where one reply was asked for. */
+static enum relay_verdict
+finish_lines(struct relay *r, struct str text, struct buf *rest)
+{
+	enum relay_verdict verdict = RELAY_OK;
+
+	while (text.len > 0 && verdict == RELAY_OK) {
+		struct sse_event event = { .data = str_head(text, str_index(text, '\n')),
+			.has_data = true };
+
+		text = str_skip(text, event.data.len + 1);
+		event.data = str_trim(str_head(event.data, str_index(event.data, '\r')));
+		if (event.data.len > 0)
+			verdict = translate_one(r, &event, rest);
+	}
+	return verdict == RELAY_OK ? verdict_of(translate_end(r->start.translate, rest)) : verdict;
+}
+
+/* The last piece of a stream may lack its line end; what is no event may be an error. */
+static enum relay_verdict
+finish_translated(struct relay *r, struct buf *rest)
+{
+	struct translate *t = r->start.translate;
+	struct sse_event event = { .data = str_trim(buf_str(&r->hold)), .has_data = true }, last;
+	enum relay_verdict verdict = RELAY_OK;
+
+	if (r->feed == FEED_WHOLE && buf_len(&r->first) > 0)
+		return RELAY_UNREADABLE; /* nothing but white space */
+	if (r->feed == FEED_WHOLE) {
+		verdict = verdict_of(translate_reply(t, buf_str(&r->hold), rest));
+		if (verdict == RELAY_UNREADABLE && t->client && translate_by_lines(t))
+			verdict = finish_lines(r, buf_str(&r->hold), rest);
+		return verdict;
+	}
+	if (r->feed == FEED_EVENTS && sse_finish(&r->sse, &last))
+		event = last;
+	else if (r->feed == FEED_EVENTS && event.data.len > 0 && translate_answered(t))
+		event.data = STR("");
+	if (event.data.len > 0)
+		verdict = translate_one(r, &event, rest);
+	if (verdict == RELAY_OK)
+		verdict = verdict_of(translate_end(t, rest));
+	return verdict == RELAY_UNREADABLE ? RELAY_CUT : verdict;
+}
+
+/* Of a translated stream: it has said its end, whatever was to come behind that; or nothing is held
+ * that could go on, and what came is a whole answer. */
+static bool
+translated_answered(struct relay *r)
+{
+	if (r->mode != RELAY_TRANSLATE || r->feed == FEED_WHOLE)
+		return false;
+	if (r->start.translate->done)
+		return true;
+	return buf_len(&r->hold) == 0 && (r->feed == FEED_LINES || sse_between(&r->sse)) &&
+		translate_answered(r->start.translate);
+}
+
+static enum relay_verdict
+take_plain(struct relay *r, struct str data, struct str *held, struct str *now)
+{
 	if (!r->sniffed && !sniff(r, &data))
 		return r->first.failed ? RELAY_MEMORY : RELAY_OK;
 	switch (r->mode) {
+	case RELAY_TRANSLATE:
+		return take_translated(r, data, now);
+	case RELAY_FAULT:
+		return take_fault(r, data);
 	case RELAY_EVENTS:
 		return take_events(r, data, held, now);
 	case RELAY_TO_REPLY:
@@ -227,6 +461,38 @@ relay_take(struct relay *r, struct str data, struct str *held, struct str *now)
 	}
 }
 
+/* Piece by piece, so that little input cannot become much memory. Only modes that let through
+ * nothing but `made` are decoded. */
+static enum relay_verdict
+take_coded(struct relay *r, struct str data, struct str *held, struct str *now)
+{
+	enum relay_verdict verdict = RELAY_OK;
+
+	size_t got;
+
+	do {
+		long n = coding_feed(&r->coding, data, &r->plain, PLAIN_MOST);
+
+		if (n < 0)
+			return r->coding.memory          ? RELAY_MEMORY
+				: r->mode == RELAY_FAULT ? RELAY_ENOUGH
+							 : RELAY_UNREADABLE;
+		data = str_skip(data, (size_t)n);
+		got = buf_len(&r->plain);
+		if (got > 0)
+			verdict = take_plain(r, buf_str(&r->plain), held, now);
+		buf_consume(&r->plain, got);
+	} while (verdict == RELAY_OK && (data.len > 0 || got == PLAIN_MOST));
+	return verdict;
+}
+
+enum relay_verdict
+relay_take(struct relay *r, struct str data, struct str *held, struct str *now)
+{
+	*held = *now = STR("");
+	return r->decodes ? take_coded(r, data, held, now) : take_plain(r, data, held, now);
+}
+
 enum relay_verdict
 relay_settle(struct relay *r)
 {
@@ -238,6 +504,7 @@ relay_settle(struct relay *r)
 	kept = tail.len > 0 ? buf_add(&r->hold, tail) : 0;
 	if (r->sniffed)
 		buf_free(&r->first);
+	buf_consume(&r->made, buf_len(&r->made));
 	r->releasing = r->leaves_with_settle = false;
 	r->tail = STR("");
 	return kept < 0 ? RELAY_MEMORY : RELAY_OK;
@@ -259,7 +526,7 @@ static bool
 json_cut(const struct relay *r)
 {
 	return r->start.until_close && is_type(r->start.content_type, STR("application/json")) &&
-		!r->start.coded && watch_reply_inside(&r->watch);
+		!r->coded && watch_reply_inside(&r->watch);
 }
 
 static enum relay_verdict
@@ -323,6 +590,8 @@ finish_stream(struct relay *r, struct buf *rest)
 	if (reply_to_stream(r->start.endpoint, buf_str(&r->hold), r->start.include_usage,
 		    r->start.arena, rest) == 0)
 		return RELAY_OK;
+	if (r->start.arena->full)
+		return RELAY_TOO_LARGE;
 	if (rest->failed || r->start.arena->failed)
 		return RELAY_MEMORY;
 	return take_error(r);
@@ -333,7 +602,13 @@ relay_finish(struct relay *r, struct buf *rest)
 {
 	bool cut = json_cut(r);
 
+	if (r->decodes && !coding_whole(&r->coding) && !translated_answered(r))
+		return r->mode == RELAY_FAULT ? RELAY_OK : RELAY_CUT;
 	switch (r->mode) {
+	case RELAY_TRANSLATE:
+		return finish_translated(r, rest);
+	case RELAY_FAULT:
+		return RELAY_OK;
 	case RELAY_EVENTS:
 		return finish_events(r, rest);
 	case RELAY_TO_REPLY:
@@ -348,11 +623,34 @@ relay_finish(struct relay *r, struct buf *rest)
 	}
 }
 
+struct str
+relay_fault(const struct relay *r)
+{
+	return buf_str(&r->hold);
+}
+
 bool
-relay_answered(const struct relay *r)
+relay_usage(const struct relay *r, struct usage *out)
+{
+	if (r->start.translate)
+		return translate_usage(r->start.translate, out);
+	*out = r->watch.usage;
+	return r->watch.has_usage;
+}
+
+bool
+relay_started(const struct relay *r)
+{
+	return r->mode == RELAY_TRANSLATE ? r->start.translate->started : r->watch.started;
+}
+
+bool
+relay_answered(struct relay *r)
 {
 	const struct watch *w = &r->watch;
 
+	if (r->start.translate)
+		return translated_answered(r);
 	if (r->mode != RELAY_EVENTS)
 		return false;
 	if (!r->start.endpoint->streams || r->start.endpoint->form ||
@@ -364,5 +662,6 @@ relay_answered(const struct relay *r)
 bool
 relay_between(const struct relay *r)
 {
-	return r->mode == RELAY_TO_STREAM || (r->mode == RELAY_EVENTS && !r->mid_event);
+	return r->mode == RELAY_TO_STREAM || (r->mode == RELAY_EVENTS && !r->mid_event) ||
+		(r->mode == RELAY_TRANSLATE && r->start.stream);
 }

@@ -31,6 +31,7 @@ request_destroy(struct loop_later *later)
 	struct request *r = (struct request *)((char *)later - offsetof(struct request, freed));
 
 	buf_free(&r->body);
+	buf_free(&r->sent);
 	arena_free(&r->arena);
 	mem_put(r, sizeof *r);
 }
@@ -193,8 +194,7 @@ request_unrelay(struct request *r)
 {
 	if (!r->relaying)
 		return;
-	r->usage = r->relay.watch.usage; /* read in passing, kept for the account */
-	r->has_usage = r->relay.watch.has_usage;
+	r->has_usage = relay_usage(&r->relay, &r->usage); /* kept for the account */
 	relay_close(&r->relay);
 	r->relaying = false;
 }
@@ -223,6 +223,7 @@ request_end(struct request *r, bool whole)
 		whole); /* sends what is gathered, which may lie in the buffers that go now */
 	request_unrelay(r);
 	buf_free(&r->body);
+	buf_free(&r->sent);
 	request_worked(r, clock_us(), clock_now_us());
 }
 
@@ -241,6 +242,8 @@ request_answer(struct request *r, unsigned status, struct str type, struct str b
 		f.provider = r->provider->name;
 		f.model = r->target_model;
 	}
+	if (r->chat)
+		f.left_out = r->chat->dropped;
 	buf_consume(text, buf_len(text));
 	forward_reply_head(text, &f);
 	if (type.len > 0)
@@ -261,31 +264,39 @@ request_answer(struct request *r, unsigned status, struct str type, struct str b
 	request_end(r, true);
 }
 
-/* After the commit: the error event where one can stand, and in any case an end that does not look
- * whole. */
+/* After the commit: the error event where one can stand. The end does not look whole, but where the
+ * event tells the provider's own: some clients lose what came right before a broken end. */
 static void
 fail_committed(struct request *r, const struct error *e)
 {
 	struct buf event = BUF_EMPTY;
+	bool told = false;
 
 	if (r->relaying && r->endpoint && relay_between(&r->relay) &&
 		error_event(&event, e, r->endpoint, r->id) == 0) {
 		r->ops->data(r->client, buf_str(&event));
 		r->bytes_out += buf_len(&event);
+		told = r->told_error;
 	}
-	request_end(r, false);
+	request_end(r, told);
 	buf_free(&event);
 }
 
 void
 request_fail(struct request *r, const struct error *e, struct str extra)
 {
-	struct buf body = BUF_EMPTY;
-
 	if (r->state == REQUEST_OVER)
 		return;
 	if (r->end == END_COMPLETE)
 		r->end = END_REFUSED;
+	request_tell(r, e, extra);
+}
+
+void
+request_tell(struct request *r, const struct error *e, struct str extra)
+{
+	struct buf body = BUF_EMPTY;
+
 	if (r->committed) {
 		fail_committed(r, e);
 		return;

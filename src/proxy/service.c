@@ -74,6 +74,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 		.log_flush.run = flush_log };
 	p->scratch = mem_boot(PROXY_READ);
 	p->fields = mem_boot(c->limits.headers * sizeof *p->fields);
+	arena_init(&p->event, c->limits.event_bytes + c->limits.reply_bytes);
 	while (p->random == 0)
 		if (getrandom(&p->random, sizeof p->random, 0) != (long)sizeof p->random)
 			p->random = clock_us();
@@ -187,6 +188,7 @@ service_close(struct service *s)
 	series_close(&s->proxy.counts);
 	sink_flush(s->proxy.access);
 	buf_free(&s->proxy.text);
+	arena_free(&s->proxy.event);
 	buf_free(&s->clients.gather.raw);
 	free(s->proxy.fields);
 	free(s->proxy.scratch);
