@@ -21,15 +21,18 @@ export class Daemon {
 
 	// `config`: an object (see confText) on top of the defaults below, or the text of a whole file, or null for no
 	// file. `args`: more arguments; `env`: more environment; `output`: a descriptor that takes the place of the file
-	// for standard output; `closed`: start with descriptors 0, 1 and 2 closed, where the log must be a file.
-	constructor(dir, config = {}, { args = [], env = {}, output, closed = false } = {}) {
+	// for standard output; `closed`: start with descriptors 0, 1 and 2 closed, where the log must be a file; `binary`:
+	// another build of it; `under`: the words of a command that runs it.
+	constructor(dir, config = {}, { args = [], env = {}, output, closed = false, binary: path = binary, under = [] } = {}) {
 		this.dir = dir;
+		this.binary = path;
 		chmodSync(dir, 0o777); // processes that dropped root write reports here
 		this.configFile = join(dir, 'api-router.conf');
 		this.args = args;
 		this.env = env;
 		this.output = output;
 		this.closed = closed;
+		this.under = under;
 		this.exit = undefined; // { code, signal }
 		if (config !== null)
 			this.writeConfig(config);
@@ -59,8 +62,8 @@ export class Daemon {
 	#launch(args, out, err) {
 		const command = underValgrind
 			? ['valgrind', '-q', '--leak-check=full', '--errors-for-leak-kinds=definite', '--error-exitcode=99',
-				`--log-file=${this.dir}/report.valgrind.%p`, binary]
-			: [binary];
+				`--log-file=${this.dir}/report.valgrind.%p`, this.binary]
+			: [...this.under, this.binary];
 		if (this.closed)
 			command.unshift('sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh');
 		const files = [out, err].map((name) => openSync(join(this.dir, name), 'a'));

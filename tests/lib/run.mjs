@@ -47,6 +47,8 @@ function runFile(file) {
 			const skipped = count.skipped ? `, ${count.skipped} skipped` : '';
 			console.log(`  ${count.fail ? 'FAILED' : 'ok    '}  ${basename(file, '.test.mjs')}: ` +
 				`${count.pass} passed, ${count.fail} failed${skipped} (${seconds} s)`);
+			for (const [row] of tap.matchAll(/^\|.*$/gm)) // a table that the file has to show
+				console.log(`      ${row}`);
 			if (count.fail)
 				console.log(`${errors}${tap.split(/^(?=(?:# Subtest|not ok|ok))/m).filter((part) => part.startsWith('not ok')).join('')}`);
 			done();

@@ -15,6 +15,9 @@ const require = createRequire(resolve(process.env.API_ROUTER_SDK ?? resolve(root
 // Every version under test: [name, module].
 export const OPENAI = [['openai 6.49.0', require('openai')], ['openai 4.104.0', require('openai-4')]];
 export const ANTHROPIC = [['@anthropic-ai/sdk 1.12.0', require('@anthropic-ai/sdk')], ['@anthropic-ai/sdk 0.60.0', require('anthropic-0.60')]];
+// The AI SDK with its two providers, and a provider that is nearly like each of the real ones; loaded where they are wanted.
+export const aiSdk = () => ({ ...require('ai'), ...require('@ai-sdk/openai'), ...require('@ai-sdk/anthropic') });
+export const aimock = () => require('@copilotkit/aimock');
 
 // A daemon with the echo provider, and a scripted provider of ours over HTTPS whose certificate it verifies: both
 // dialects, models `m` (openai) and `c` (anthropic).

@@ -158,8 +158,8 @@ scenario('a file like that of anthropic: its dialect and its paths, with or with
 		assert.match(body, /\tanthropic: \{\n\t\tdialect = "anthropic";\n\t\tbase_url = "https:\/\/api\.anthropic\.com";/);
 		assert.match(body, /headers: \{ anthropic-version = "2023-06-01"; User-Agent = "x\/1"; \};/);
 		assert.match(body, /\{ path = "\/v1\/messages"; upstream_path = "\/v1\/messages"; method = "POST"; \}\n/);
-		assertNotes(notes, ['endpoints./v1/chat/completions: is no path of a provider of dialect anthropic: left out, add a ' +
-			'provider of dialect openai, with the same base_url and /v1 behind it, and a route to it']);
+		assertNotes(notes, ['endpoints./v1/chat/completions.upstreamPath: is left out: what comes on this path is translated to the dialect ' +
+			'anthropic and goes to /v1/messages; if the provider takes it as it is, add a provider of dialect openai and a route to it']);
 	}
 });
 
@@ -220,8 +220,8 @@ scenario('headers that are the router\'s own, and credentials, are left out and 
 		'headers.Content-Type: is the client\'s to say, and is passed on: left out, nothing to do',
 		`headers.Host: ${own}`, `headers.accept-encoding: ${own}`, `headers.Proxy-Anything: ${own}`, `headers.X-Request-ID: ${own}`,
 		`headers.Authorization: ${key}`, `headers.X-Api-Key: ${key}`,
-		`headers.api-key: ${key}; the router sends it as Authorization, or x-api-key to Anthropic, so where the provider ` +
-			'wants api-key, write that header by hand',
+		`headers.api-key: ${key}; the router sends it as Authorization, as x-api-key to Anthropic and as x-goog-api-key to Gemini, ` +
+			'so where the provider wants api-key, write that header by hand',
 		'headers.user-agent: stands more than once, since case does not matter in names of headers: the last one was taken',
 		'headers."not a name": is not a name that HTTP allows: left out',
 		'headers.Empty: is empty: left out', 'headers.Number: must be text, not a number: left out',
@@ -254,7 +254,9 @@ scenario('paths that the router does not have, and what it knows by itself of a 
 		`endpoints./v1/models: ${own}`, `endpoints./health: ${own}`, `endpoints./metrics: ${own}`,
 		'endpoints./v1/chat/completion: is no path of the router: left out, have clients use /v1/chat/completions',
 		'endpoints./v1/files: is no path of the router: left out, have clients use one that it has',
-		`endpoints./v1/messages: ${openai}`, `endpoints./v1/messages/count_tokens: ${openai}`,
+		'endpoints./v1/messages.upstreamPath: is left out: what comes on this path is translated to the dialect openai and goes to ' +
+			'/chat/completions; if the provider takes it as it is, add a provider of dialect anthropic and a route to it',
+		`endpoints./v1/messages/count_tokens: ${openai}`,
 		'endpoints./v1/completions.streamSupport: cannot be switched off: streams are passed on where the client asks for them',
 		'endpoints./v1/rerank.requiresMultipart: cannot be carried: on this path the router takes JSON, send it that',
 		'endpoints./v1/rerank.method: is none of GET, POST, PUT, PATCH, DELETE: left out',
@@ -303,21 +305,78 @@ scenario('upstreamPath is joined as it was: what looks doubled, lacks its slash 
 	]);
 });
 
-scenario('a host with a protocol of its own is told where it speaks OpenAI\'s, unless it is asked there', async (s) => {
-	const chat = (upstreamPath) => ({ '/v1/chat/completions': { upstreamPath }, '/v1/rerank': { upstreamPath: '/v2/rerank' } });
-	for (const [baseUrl, own, compatible] of [
-		['https://api.cohere.com', '/v2/chat', '/compatibility/v1/chat/completions'],
-		['https://api.cohere.ai', '/v2/chat', '/compatibility/v1/chat/completions'],
-		['https://generativelanguage.googleapis.com', '/v1beta/models/x:generateContent', '/v1beta/openai/chat/completions'],
-		['https://ollama.com', '/api/chat', '/v1/chat/completions'],
-		['http://127.0.0.1:11434', '/api/chat', '/v1/chat/completions'],
-	]) {
-		const told = await convert(s, { baseUrl, endpoints: chat(own) });
-		assert.match(told.body, /dialect = "openai"/);
-		assertNotes(told.notes, ['baseUrl: this host has a protocol of its own, which the first API Router did not speak either: ' +
-			`let base_url and upstream_path name its OpenAI-compatible endpoint, ${compatible}`]);
-		assert.equal((await convert(s, { baseUrl, endpoints: chat(compatible) })).notes, '');
+// Hosts with a protocol of their own: name, dialect, where that is asked, where they speak OpenAI's.
+const NATIVE = [
+	['https://api.cohere.com', 'cohere', '/v2/chat', '/compatibility/v1'],
+	['https://api.cohere.ai', 'cohere', '/v2/chat', '/compatibility/v1'],
+	['https://generativelanguage.googleapis.com', 'gemini', '/v1beta/models/x:generateContent', '/v1beta/openai'],
+	['https://ollama.com', 'ollama', '/api/chat', '/v1'],
+	['http://127.0.0.1:11434', 'ollama', '/api/chat', '/v1'],
+];
+
+scenario('a host with a protocol of its own is asked in that, unless the file asks it in OpenAI\'s', async (s) => {
+	const chat = (upstreamPath) => ({ '/v1/chat/completions': { upstreamPath, headers: { Accept: 'x/y' }, rateLimit: { requestsPerMinute: 6 } } });
+	for (const [host, dialect, own, there] of NATIVE) {
+		for (const [baseUrl, endpoints] of [[host, undefined], [host, chat(own)], [`${host}/`, chat(own)], [host, chat(undefined)]]) {
+			const { body, notes } = await convert(s, { baseUrl, modelMapping: { a: 'b' }, endpoints });
+			assert.equal(notes, '');
+			assert.match(body, new RegExp(`dialect = "${dialect}";\\n\\t\\tbase_url = "${baseUrl}";\\n`), body);
+			assert.ok(!body.includes('upstream_path'), body);
+			if (endpoints)
+				assert.match(body, /headers: \{ Accept = "x\/y"; \};\n\t*rate_limit: \{ requests_per_minute = 6; \};/);
+		}
+		for (const [baseUrl, endpoints] of [[host, chat(`${there}/chat/completions`)], [`${host}${there}`, chat('/chat/completions')], [`${host}${there}`, undefined]]) {
+			const { body, notes } = await convert(s, { baseUrl, endpoints });
+			assert.equal(notes, '');
+			assert.match(body, new RegExp(`dialect = "openai";\\n\\t\\tbase_url = "${baseUrl}";\\n`), body);
+			assert.equal(body.includes('upstream_path'), endpoints !== undefined, body);
+		}
+		const mixed = await convert(s, { baseUrl: host, endpoints: { ...chat(`${there}/chat/completions`), '/v1/embeddings': { upstreamPath: '/embed' } } });
+		assert.match(mixed.body, /dialect = "openai"/);
+		assertNotes(mixed.notes, [`baseUrl: this host speaks OpenAI's protocol below ${there} alone, and not at /embed: mend that upstream_path, ` +
+			`or write dialect = "${dialect}" and no upstream_path`]);
 	}
+});
+
+scenario('what a dialect adds itself does not stay in base_url, and paths that it asks no more are told', async (s) => {
+	const translated = (dialect, own) => `is left out: what comes on this path is translated to the dialect ${dialect} and goes to ${own}; ` +
+		'if the provider takes it as it is, add a provider of dialect openai and a route to it';
+	const cohere = await convert(s, {
+		baseUrl: 'https://api.cohere.ai/v1',
+		endpoints: {
+			'/v1/chat/completions': { upstreamPath: '/chat', method: 'put' }, '/v1/messages': { streamConfig: { heartbeatInterval: 5 } },
+			'/v1/rerank': { upstreamPath: '/rerank' }, '/v1/audio/speech': { upstreamPath: '/speech' },
+		},
+	});
+	assert.match(cohere.body, /dialect = "cohere";\n\t\tbase_url = "https:\/\/api\.cohere\.ai";\n/);
+	assert.match(cohere.body, /path = "\/v1\/messages";\n\t*stream: \{ heartbeat = 5\.0; \};/);
+	assert.deepEqual([...cohere.body.matchAll(/\{ (path = .*) \}/g)].map(([, e]) => e),
+		['path = "/v1/chat/completions"; method = "PUT";', 'path = "/v1/rerank"; upstream_path = "/v1/rerank";']);
+	assertNotes(cohere.notes, [
+		`endpoints./v1/chat/completions.upstreamPath: ${translated('cohere', '/v2/chat')}`,
+		'endpoints./v1/audio/speech: is no path of a provider of dialect cohere: left out, add a provider of dialect openai and a route to it',
+	]);
+	const gemini = await convert(s, {
+		baseUrl: 'https://generativelanguage.googleapis.com/v1beta/models',
+		endpoints: {
+			'/v1/chat/completions': { upstreamPath: '/gemini-pro:generateContent', method: 'PUT' },
+			'/v1/embeddings': { upstreamPath: '/v1beta/embed', method: 'POST' },
+			'/v1/messages/count_tokens': { upstreamPath: '/count' },
+		},
+	});
+	assert.match(gemini.body, /dialect = "gemini";\n\t\tbase_url = "https:\/\/generativelanguage\.googleapis\.com";\n/);
+	assert.doesNotMatch(gemini.body, /endpoints/);
+	assertNotes(gemini.notes, [
+		'endpoints./v1/chat/completions.method: is left out: Gemini is asked by POST',
+		`endpoints./v1/embeddings.upstreamPath: ${translated('gemini', '/v1beta/models/...')}`,
+		'endpoints./v1/messages/count_tokens: is no path of a provider of dialect gemini: left out, add a provider of dialect anthropic and a route to it',
+	]);
+	const ollama = await convert(s, {
+		baseUrl: 'http://10.0.0.7:11434/api',
+		endpoints: { '/v1/completions': { upstreamPath: '/generate' }, '/v1/embeddings': { upstreamPath: 'embed' }, '/v1/chat/completions': { upstreamPath: '/chat?a' } },
+	});
+	assert.equal(ollama.notes, '');
+	assert.match(ollama.body, /dialect = "ollama";\n\t\tbase_url = "http:\/\/10\.0\.0\.7:11434";\n/);
 });
 
 scenario('numbers out of range are brought into it or left out, and each is told', async (s) => {

@@ -1,5 +1,6 @@
-// presets: the files of etc/presets: each starts as it is, says what the table below says of it, and a scripted provider in
-// the place of the real one sees the path, fields, credential and model that it should, as often as the limits allow.
+// presets: the files of etc/presets: each starts as it is, says what the table below says of it, and on the paths that are
+// passed through a scripted provider in the place of the real one sees the path, fields, credential and model that it should,
+// as often as the limits allow.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -7,6 +8,7 @@ import net from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseConf } from '../lib/conf.mjs';
+import { provide, script } from '../lib/dialects.mjs';
 import { streamHead } from '../lib/peer.mjs';
 import { scenario } from '../lib/scenario.mjs';
 import { chunk, LAST_CHUNK, sse } from '../lib/wire.mjs';
@@ -16,7 +18,6 @@ const file = (name) => join(root, 'etc/presets', `${name}.conf`);
 
 const CHAT = '/v1/chat/completions';
 const COMPLETIONS = '/v1/completions';
-const EMBEDDINGS = '/v1/embeddings';
 const RESPONSES = '/v1/responses';
 const MESSAGES = '/v1/messages';
 const COUNT = '/v1/messages/count_tokens';
@@ -25,17 +26,17 @@ const ACCEPT = 'application/json, text/event-stream';
 
 // Every endpoint of the daemon: { '/v1/embeddings': { dialect, stream, form } }.
 const ENDPOINTS = Object.fromEntries([...readFileSync(join(root, 'include/dialect/endpoint.def'), 'utf8')
-	.matchAll(/^ENDPOINT\(\w+, "(\S+)", (\w+), "\S*", "\S*", (\w+), \w+, (\w+)\)$/gm)]
+	.matchAll(/^ENDPOINT\(\w+, "(\S+)", (\w+), "\S*", "\S*", "\S*", (\w+), \w+, (\w+)\)$/gm)]
 	.map(([, path, dialect, stream, form]) => [path, { dialect, stream: stream === 'true', form: form === 'true' }]));
 
-// Paths at the provider, behind the host, by the client's.
+// Paths that are passed through, by the client's: at the provider, behind the host.
 const OPENAI = Object.fromEntries(Object.keys(ENDPOINTS).filter((path) => ENDPOINTS[path].dialect === 'OPENAI').map((path) => [path, path]));
-const OLLAMA = { [CHAT]: '/v1/chat/completions', [COMPLETIONS]: '/v1/completions', [EMBEDDINGS]: '/v1/embeddings' };
 const LLAMA = {
 	'gpt-3.5-turbo': 'llama3.2', 'gpt-4o-mini': 'llama3.2', 'gpt-4': 'llama3.1:70b', 'gpt-4-turbo': 'llama3.1:70b', 'gpt-4o': 'llama3.1:405b',
 };
 
-// `limit` and `limits`: requests a minute and burst, of the provider and of single paths. `accept`: the endpoints that stream.
+// `limit` and `limits`: requests a minute and burst, of the provider and of single paths. `accept`: the endpoints whose Accept
+// is set. `paths`: those that are passed through.
 const PRESETS = {
 	qwen: {
 		base: 'https://portal.qwen.ai/v1', agent: 'QwenCode/0.0.14 (linux; x64)', paths: OPENAI, accept: [CHAT, COMPLETIONS, RESPONSES],
@@ -59,21 +60,20 @@ const PRESETS = {
 		},
 	},
 	cohere: {
-		base: 'https://api.cohere.com', agent: 'api-router/1.0', accept: [CHAT],
-		paths: { [CHAT]: '/compatibility/v1/chat/completions', [EMBEDDINGS]: '/compatibility/v1/embeddings', [RERANK]: '/v2/rerank' },
+		base: 'https://api.cohere.com', agent: 'api-router/1.0', accept: [CHAT], dialect: 'cohere', paths: { [RERANK]: '/v2/rerank' },
 		map: { 'gpt-4o': 'command-r-plus', 'gpt-4': 'command-r-plus', 'gpt-4o-mini': 'command-r', 'gpt-3.5-turbo': 'command-light' },
 	},
 	gemini: {
-		base: 'https://generativelanguage.googleapis.com', agent: 'api-router/1.0', accept: [CHAT],
-		paths: { [CHAT]: '/v1beta/openai/chat/completions', [EMBEDDINGS]: '/v1beta/openai/embeddings' },
+		base: 'https://generativelanguage.googleapis.com', agent: 'api-router/1.0', accept: [CHAT], dialect: 'gemini', paths: {},
 		map: { 'gpt-4o': 'gemini-1.5-pro', 'gpt-4': 'gemini-1.5-pro', 'gpt-4o-mini': 'gemini-1.5-flash', 'gpt-3.5-turbo': 'gemini-pro' },
 	},
 	'ollama-cloud': {
-		base: 'https://ollama.com', agent: 'api-router/1.0', paths: OLLAMA, accept: [CHAT, COMPLETIONS],
+		base: 'https://ollama.com', agent: 'api-router/1.0', accept: [CHAT, COMPLETIONS], dialect: 'ollama', paths: {},
 		limit: [100, 30], limits: { [CHAT]: [60, 20], [COMPLETIONS]: [60, 20] }, map: LLAMA,
 	},
 	'ollama-local': {
-		base: 'http://localhost:11434', agent: 'api-router/1.0', paths: OLLAMA, accept: [CHAT, COMPLETIONS], limit: [300, 100], map: LLAMA,
+		base: 'http://localhost:11434', agent: 'api-router/1.0', accept: [CHAT, COMPLETIONS], dialect: 'ollama', paths: {},
+		limit: [300, 100], map: LLAMA,
 	},
 };
 const limitOf = (preset, path) => preset.limits?.[path] ?? preset.limit ?? [0, 0];
@@ -192,12 +192,13 @@ for (const [name, preset] of Object.entries(PRESETS)) {
 		assert.deepEqual(p.model_map, Object.entries(preset.map ?? {}).map(([from, to]) => ({ from, to })));
 		const rate = ({ requests_per_minute: n, burst }) => [n, burst];
 		assert.deepEqual(rate(p.rate_limit), preset.limit ?? [0, 0]);
-		const accepted = p.endpoints.filter((e) => e.headers.length);
-		assert.deepEqual(accepted.map((e) => e.path).sort(), [...preset.accept].sort());
-		for (const e of accepted)
+		assert.deepEqual(p.endpoints.map((e) => e.path).sort(), [...preset.accept].sort());
+		for (const e of p.endpoints) {
+			assert.equal(e.upstream_path, undefined, `${e.path}: the dialect's own`);
 			assert.deepEqual(e.headers, [{ name: 'Accept', value: ACCEPT }], e.path);
-		for (const e of p.endpoints)
 			assert.deepEqual(rate(e.rate_limit), limitOf(preset, e.path), e.path);
+		}
+		assert.deepEqual([p.max_tokens, p.unsupported, p.model_options], [4096, 'drop', []], 'the defaults of translation');
 		for (const path of Object.keys(preset.limits ?? {}))
 			assert.ok(p.endpoints.some((e) => e.path === path), path);
 	});
@@ -210,7 +211,10 @@ for (const [name, preset] of Object.entries(PRESETS)) {
 		assert.equal((await s.request(d, { path: '/health' })).json.status, 'ok');
 	});
 
-	scenario(`${name}: what the provider sees, on every path, plain and streamed`, async (s) => {
+	if (Object.keys(preset.paths).length === 0)
+		continue;
+
+	scenario(`${name}: what the provider sees, on every path that is passed through, plain and streamed`, async (s) => {
 		const peer = await providerOf(s, preset);
 		const d = await daemonFor(s, name, peer, { DEFAULT_API_KEY: 'sk-env' });
 		const ours = preset.dialect === 'anthropic' ? { 'x-api-key': 'sk-env' } : { authorization: 'Bearer sk-env' };
@@ -255,6 +259,94 @@ for (const [name, preset] of Object.entries(PRESETS)) {
 		}
 	});
 }
+
+// ---- what is translated
+
+// Where each dialect is asked, and how it gets the key, if there is one.
+const EMBED = '/v1/embeddings';
+const bearer = (key) => (key ? { authorization: `Bearer ${key}` } : {});
+const TRANSLATED = {
+	anthropic: { [CHAT]: () => '/v1/messages', key: (key) => ({ ...(key ? { 'x-api-key': key } : {}), 'anthropic-version': '2023-06-01' }) },
+	gemini: {
+		[CHAT]: (model, stream) => `/v1beta/models/${model}:${stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`,
+		[EMBED]: (model) => `/v1beta/models/${model}:batchEmbedContents`, key: (key) => (key ? { 'x-goog-api-key': key } : {}),
+	},
+	cohere: { [CHAT]: () => '/v2/chat', [EMBED]: () => '/v2/embed', key: bearer },
+	ollama: { [CHAT]: () => '/api/chat', [COMPLETIONS]: () => '/api/generate', [EMBED]: () => '/api/embed', key: bearer },
+};
+const said = 'Hello, "world" ☃.';
+const told = { parts: [{ text: said }], usage: { input: 7, output: 5 }, vectors: ['[0.25,-1.50]'] };
+const BODIES = {
+	[CHAT]: { messages: [{ role: 'user', content: 'Hi' }], max_tokens: 50 },
+	[COMPLETIONS]: { prompt: 'Hi', max_tokens: 50 },
+	[EMBED]: { input: ['Hi'] },
+};
+// What a client reads in the reply, whole or streamed: [text, finish reason, tokens].
+const READ = {
+	[CHAT]: (reply) => [reply.choices[0].message?.content ?? reply.choices[0].delta?.content, reply.choices[0].finish_reason, reply.usage?.total_tokens],
+	[COMPLETIONS]: (reply) => [reply.choices[0].text, reply.choices[0].finish_reason, reply.usage?.total_tokens],
+};
+
+async function translated(s, { d, seen, preset, name }, path, { model, stream = false, key, headers = {} }) {
+	const shown = `${path} ${model}${stream ? ', streamed' : ''}`, at = TRANSLATED[preset.dialect];
+	const reply = await s.request(d, { path, json: { model, ...BODIES[path], ...(stream ? { stream, stream_options: { include_usage: true } } : {}) },
+		headers: { Connection: 'close', 'User-Agent': 'test/1', ...headers } });
+	assert.equal(reply.status, 200, `${shown}: ${reply.text}`);
+	assert.equal(reply.cut, false, shown);
+	const target = preset.map[model] ?? model;
+	assert.equal(reply.header('x-api-router-provider'), name);
+	assert.equal(reply.header('x-api-router-model'), target, shown);
+	const { request, ...got } = seen.at(-1);
+	assert.equal(request.startLine, `POST ${(at[path] ?? at[CHAT])(target, stream)} HTTP/1.1`);
+	const fields = ['user-agent', 'authorization', 'x-api-key', 'x-goog-api-key', 'anthropic-version'].map((n) => [n, request.header(n)]);
+	assert.deepEqual(Object.fromEntries(fields.filter(([, value]) => value !== undefined)), { 'user-agent': preset.agent, ...at.key(key) }, shown);
+	if (preset.accept.includes(path))
+		assert.equal(request.header('accept'), ACCEPT, shown);
+	if (path === EMBED) {
+		assert.deepEqual([got.texts, reply.json.data, reply.json.object], [['Hi'], [{ object: 'embedding', index: 0, embedding: [0.25, -1.5] }], 'list']);
+		return;
+	}
+	assert.deepEqual([got.model, got.stream, script(got), got.most], [target, stream, ['user: Hi'], 50], shown);
+	if (!stream) {
+		assert.deepEqual(READ[path](reply.json), [said, 'stop', 12], shown);
+		return;
+	}
+	const events = reply.events;
+	assert.equal(events.pop().data, '[DONE]', shown);
+	assert.equal(JSON.parse(events.pop().data).usage.total_tokens, 12);
+	const read = events.map((e) => READ[path](JSON.parse(e.data)));
+	assert.equal(read.map(([piece]) => piece ?? '').join(''), said, shown);
+	assert.deepEqual(read.map(([, stop]) => stop).filter(Boolean), ['stop'], shown);
+}
+
+for (const [name, preset] of Object.entries(PRESETS).filter(([, p]) => p.dialect))
+	scenario(`${name}: chat, completions and embeddings in OpenAI's words, plain and streamed`, async (s) => {
+		const peer = await s.peer(), seen = [];
+		provide(peer, () => told, { cut: (text) => text.match(/[\s\S]{1,3}/gu), seen });
+		const d = await daemonFor(s, name, peer, { DEFAULT_API_KEY: 'sk-env' });
+		const at = { d, seen, preset, name };
+		const [model] = Object.keys(preset.map);
+		for (const path of [CHAT, COMPLETIONS])
+			for (const stream of [false, true]) {
+				await translated(s, at, path, { model, stream, key: 'sk-env' });
+				await translated(s, at, path, { model: 'as-it-is', stream, key: 'sk-client', headers: { Authorization: 'Bearer sk-client' } });
+			}
+		for (const from of Object.keys(preset.map))
+			await translated(s, at, CHAT, { model: from, key: 'sk-env' });
+		if (TRANSLATED[preset.dialect][EMBED]) {
+			await translated(s, at, EMBED, { model, key: 'sk-env' });
+			await translated(s, at, EMBED, { model: 'as-it-is', key: 'sk-client', headers: { Authorization: 'Bearer sk-client' } });
+		} else {
+			const before = seen.length;
+			const reply = await s.request(d, { path: EMBED, json: { model, input: 'Hi' } });
+			assert.ok([400, 404].includes(reply.status), `${reply.status}`);
+			assert.match(reply.json.error.message, /embeddings|endpoint/);
+			assert.equal(seen.length, before, 'the provider is not asked');
+		}
+		assert.ok(!/sk-(env|client)/.test(d.log + d.stdout), 'no key is ever logged');
+		const keyless = await daemonFor(s, name, peer);
+		await translated(s, { ...at, d: keyless }, CHAT, { model });
+	});
 
 // Ask until it is refused, which must be with the request behind the burst, but for what has come back meanwhile.
 // Without a limit: never.

@@ -541,7 +541,7 @@ scenario('an event of 16 MB passes with memory flat', async (s) => {
 	client.destroy();
 });
 
-scenario('a stream that comes coded is passed on as it is, with nothing put in; one that would have to be read is a 502', async (s) => {
+scenario('a stream that comes coded is passed on as it is, with nothing put in; one that has to be read is decoded', async (s) => {
 	const provider = await s.peer();
 	const d = await s.daemon({ providers: { p: openai(provider) }, stream: { heartbeat: 0.2 } });
 	const body = gzipSync(DIALECTS.chat.first + DIALECTS.chat.end);
@@ -559,12 +559,17 @@ scenario('a stream that comes coded is passed on as it is, with nothing put in; 
 	assert.ok(reply.body.equals(body));
 	assert.equal(reply.cut, false);
 
-	await client.request({ path: CHAT, json: { model: 'm' } });
-	const plain = await provider.request();
-	await plain.conn.send(streamHead({ 'Content-Encoding': 'gzip' }));
-	const refused = await client.readReply();
+	provider.serve(async (request, to) => {
+		await to.send(streamHead({ 'Content-Encoding': provider.coding }));
+		await to.send(Buffer.concat([chunk(body), LAST_CHUNK]));
+	});
+	provider.coding = 'gzip';
+	const whole = await s.request(d, { path: CHAT, json: { model: 'm' } });
+	assert.deepEqual([whole.status, whole.header('content-encoding'), whole.json.choices[0].message.content], [200, undefined, 'hi']);
+	provider.coding = 'zstd';
+	const refused = await s.request(d, { path: CHAT, json: { model: 'm' } });
 	assert.equal(refused.status, 502);
-	assert.match(refused.json.error.message, /its reply cannot be understood \(gzip\)/);
+	assert.match(refused.json.error.message, /its reply cannot be understood \(zstd\)/);
 });
 
 scenario('an HTTP/1.0 client gets the stream up to the close; a cut one is reset', async (s) => {
