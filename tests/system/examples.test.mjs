@@ -1,5 +1,6 @@
 // examples: every curl line of README, and of what `make run` prints, as it stands there but for the port, run by the real curl
-// against the shipped configuration; a scripted provider stands in the place of every real one.
+// against the shipped configuration, and the configuration that it has for translation; a scripted provider stands in the place of
+// every real one.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -7,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { asked, dialects } from '../lib/dialects.mjs';
 import { scenario } from '../lib/scenario.mjs';
 import { events } from '../lib/wire.mjs';
 
@@ -24,11 +26,16 @@ const options = { skip: hasCurl ? false : 'there is no curl' };
 const curls = (text) => [...text.matchAll(/^( +)curl .*\n(?:\1 +.*\n)*/gm)].map(([command]) => command);
 const section = (text, heading) => text.match(new RegExp(`^${heading}\n-+\n([^]*?)(?=^.+\n---)`, 'm'))[1];
 
+// What the provider says, by its path.
+const HELLO = { parts: [{ text: 'Hello there.' }] };
+const answerTo = (target) => (target.includes('/audio/') ? '{"text":"Hello there."}'
+	: target === '/v1/messages' ? dialects.anthropic.reply(HELLO, 'claude') : dialects.openai.reply(HELLO, 'gpt'));
+
 async function shipped(s) {
 	const peer = await s.peer();
-	peer.serve((request) => ({ body: request.target.includes('/audio/') ? '{"text":"Hello there."}' : '{}' }));
+	peer.serve((request) => ({ body: answerTo(request.target) }));
 	const text = read('etc/api-router.conf').replace(/(base_url = ")https:\/\/[^/"]+/g, `$1${peer.url}`).replace(/port = 8000/, 'port = 0');
-	const d = s.command('', { env: { OPENAI_API_KEY: 'sk-openai' } });
+	const d = s.command('', { env: { OPENAI_API_KEY: 'sk-openai', ANTHROPIC_API_KEY: 'sk-anthropic' } });
 	d.writeConfig(`${text}pid_file = "${join(d.dir, 'pid')}";\nworkers = 1;\naccess_log: { format = "json"; };\n`);
 	await d.start();
 	const sound = randomBytes(100000);
@@ -88,6 +95,14 @@ const EXAMPLES = [
 		assert.deepEqual([all[0].type, all.at(-1).type], ['message_start', 'message_stop']);
 		assert.equal(all.filter((e) => e.type === 'content_block_delta').map((e) => e.delta.text).join(''), 'Hello!');
 	}],
+	['/v1/chat/completions', (reply, { peer }) => {
+		said('Hello there.')(reply);
+		assert.deepEqual([peer.requests.at(-1).target, peer.requests.at(-1).header('x-api-key')], ['/v1/messages', 'sk-anthropic']);
+	}],
+	['/v1/messages', ({ text }, { peer }) => {
+		assert.equal(JSON.parse(text).content[0].text, 'Hello there.');
+		assert.deepEqual([peer.requests.at(-1).target, peer.requests.at(-1).header('authorization')], ['/v1/chat/completions', 'Bearer sk-openai']);
+	}],
 	['/v1/audio/transcriptions', heard('/v1/audio/transcriptions')],
 	['/v1/audio/translations', heard('/v1/audio/translations')],
 ];
@@ -111,7 +126,7 @@ async function runAll(s, commands, examples) {
 scenario('the examples of README do what it says of them', async (s) => {
 	const commands = curls(section(read('README'), 'Examples'));
 	const systems = commands.filter((c) => c.includes('/v1/messages')).map((c) => c.includes('"system"'));
-	assert.deepEqual(systems, [false, true, false]);
+	assert.deepEqual(systems, [false, true, false, false]);
 	await runAll(s, commands, EXAMPLES);
 }, options);
 
@@ -135,4 +150,35 @@ scenario('with a key, the model that README and `make run` name goes to OpenAI',
 	assert.equal(reply.status, 200);
 	const request = peer.requests.at(-1);
 	assert.deepEqual([request.target, request.header('authorization')], ['/v1/chat/completions', 'Bearer sk-openai']);
+});
+
+// A configuration of README, from its providers to the end of its routes.
+const configuration = (text) => text.match(/^ {4}providers: \{\n[^]*?^ {4}\);\n/m)[0];
+
+scenario('across protocols: the configuration of README, the OpenAI SDK at Claude, Claude Code at Ollama', async (s) => {
+	const peer = await s.peer();
+	peer.serve((request) => ({ body: request.target === '/v1/messages' ? answerTo(request.target) : dialects.ollama.reply(HELLO, 'qwen') }));
+	const text = section(read('README'), 'Across protocols');
+	const d = s.command('', { env: { ANTHROPIC_API_KEY: 'sk-anthropic' } });
+	d.writeConfig(`${configuration(text).replace(/(base_url = ")[^"]+/g, `$1${peer.url}`)}listen = ( { port = 0; } );
+pid_file = "${join(d.dir, 'pid')}";\nworkers = 1;\n`);
+	await d.start();
+	const [, model] = text.match(/model="(claude-[^"]+)"/), messages = [{ role: 'user', content: 'Say hello.' }];
+	const chat = await s.request(d, { path: '/v1/chat/completions', json: { model, messages } });
+	assert.equal(chat.json.choices[0].message.content, 'Hello there.');
+	assert.equal(asked('anthropic', peer.requests.at(-1)).model, model);
+	const message = await s.request(d, { path: '/v1/messages?beta=true', json: { model, max_tokens: 9, messages } });
+	assert.equal(message.json.content[0].text, 'Hello there.');
+	assert.equal(peer.requests.at(-1).target, '/api/chat');
+	assert.equal(asked('ollama', peer.requests.at(-1)).model, text.match(/provider = "ollama"; model = "([^"]+)"/)[1]);
+});
+
+scenario('every configuration in README is one', async (s) => {
+	const found = [...read('README').matchAll(/^ {4}providers: \{\n[^]*?^ {4}\);\n/gm)].map(([text]) => text);
+	assert.equal(found.length, 2);
+	for (const text of found) {
+		const d = s.command(text, { env: { OPENAI_API_KEY: 'a', ANTHROPIC_API_KEY: 'b' } });
+		const { code, output } = await d.run('-t');
+		assert.deepEqual([code, output], [0, `api-router: ${d.configFile}: ok\n`]);
+	}
 });
