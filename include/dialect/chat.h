@@ -16,8 +16,8 @@
 #include "json/write.h"
 
 /*
- * What the administrator says of a provider and of the upstream's model (REFERENCE: model_options,
- * max_tokens, unsupported, version). Owned by the configuration.
+ * What the administrator says of how to speak to an upstream's model (api-router.conf(5):
+ * model_options). Owned by the configuration.
  */
 enum chat_reasoning_style { STYLE_AUTO, STYLE_EFFORT, STYLE_ADAPTIVE, STYLE_BUDGET, STYLE_NONE };
 
@@ -301,7 +301,7 @@ void chat_hash(struct str s, char *out, size_t n);
 /*
  * A tool's id as the provider takes it: the same when it has at most `most` bytes of A-Z a-z 0-9 _
  * -, else a pure function of it: illegal bytes become _, cut to 31, then _ and 8 hex digits of
- * SHA-256 (spec 1.4). The empty id becomes "call_0". p NULL when the arena failed.
+ * SHA-256. The empty id becomes "call_0". p NULL when the arena failed.
  */
 struct str chat_tool_id(struct arena *a, struct str id, size_t most);
 /*

@@ -1,6 +1,6 @@
 /*
- * echo_reply: what the echo provider says, in each dialect's own shape (spec openai 9, 10, 12, 13;
- * anthropic 7, 8).
+ * echo_reply: what the echo provider says, in each dialect's own shape (OpenAI API
+ * reference: chat, completions, embeddings; Anthropic API: messages).
  *
  * Pure functions into a buffer, whose failure is sticky and looked at by echo.c. Embeddings are
  * unit vectors drawn from a hash of the text, so that the same text has the same vector everywhere
