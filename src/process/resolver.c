@@ -270,20 +270,26 @@ resolver_run(const struct resolver_start *start)
 {
 	struct resolver r = { .loop = loop_new(address_count(start->table) + 2),
 		.table = start->table };
+	int status = EXIT_FAILURE;
+
 	r.channel.log = start->log;
 	r.channel.on_end = on_master_end;
-	if (privilege_drop(start->account) != 0)
-		return EX_CONFIG;
+	if (privilege_drop(start->account) != 0) {
+		status = EX_CONFIG;
+		goto out;
+	}
 	if (signals_open(r.loop, actions, &r) != 0 ||
 		channel_watch(&r.channel, r.loop, start->channel) != 0) {
 		log_error("cannot start: %s", strerror(errno));
-		return EXIT_FAILURE;
+		goto out;
 	}
 	if (channel_ready(&r.channel) != 0)
-		return EXIT_FAILURE;
+		goto out; /* the master is gone already */
 	names_make(&r);
 	loop_run(r.loop);
+	status = EXIT_SUCCESS;
+out:
 	free(r.names);
 	loop_free(r.loop);
-	return EXIT_SUCCESS;
+	return status;
 }
