@@ -36,6 +36,17 @@ void chunk_usage(const struct chunk_form *f, const struct chat_usage *u, struct 
 /* The end marker. */
 void chunk_done(struct buf *out);
 
+/* A choice of a stream; the first member of what a protocol knows of one. */
+struct chunk_choice {
+	unsigned index;
+	bool stopped;
+	struct chunk_choice *next;
+};
+/* The choice of that index among them; *fresh: it was not there yet, and has `size` bytes now, zero
+ * behind the first member. NULL without memory. */
+struct chunk_choice *chunk_choose(struct arena *a, struct chunk_choice **all, unsigned index,
+	size_t size, bool *fresh);
+
 /* The text of an event, as the inside of a string. */
 void chunk_text(const struct chat_event *ev, struct buf *out);
 /* Raw JSON in a line of an event stream: without the line ends that stand between its tokens. */

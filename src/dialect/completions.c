@@ -110,15 +110,9 @@ read_request(struct chat *c, struct chat_request *q, struct str body)
  * The answer
  */
 
-struct choice {
-	unsigned index;
-	bool stopped;
-	struct choice *next;
-};
-
 struct writer {
 	struct chunk_form form;
-	struct choice *choices, *at; /* at: the one that was written last */
+	struct chunk_choice *choices, *at; /* at: the one that was written last */
 	struct chat_usage usage;
 };
 
@@ -159,23 +153,16 @@ static int
 choose(struct chat *c, struct writer *w, unsigned index, struct buf *out)
 {
 	struct chat_event echo = { .text = c->prompt };
-	struct choice *h = w->at;
+	struct chunk_choice *h;
+	bool fresh;
 
-	if (h && h->index == index)
+	if (w->at && w->at->index == index)
 		return 0;
-	for (h = w->choices; h && h->index != index;)
-		h = h->next;
-	if (h) {
-		w->at = h;
-		return 0;
-	}
-	h = arena_zero(c->arena, sizeof *h);
+	h = chunk_choose(c->arena, &w->choices, index, sizeof *h, &fresh);
 	if (!h)
 		return -1;
-	h->index = index;
-	h->next = w->choices;
-	w->choices = w->at = h;
-	if (c->echo)
+	w->at = h;
+	if (fresh && c->echo)
 		tell_text(w, &echo, out);
 	return 0;
 }

@@ -184,6 +184,25 @@ chunk_done(struct buf *out)
 	buf_add(out, STR("data: [DONE]\n\n"));
 }
 
+struct chunk_choice *
+chunk_choose(struct arena *a, struct chunk_choice **all, unsigned index, size_t size, bool *fresh)
+{
+	struct chunk_choice *h = *all;
+
+	while (h && h->index != index)
+		h = h->next;
+	*fresh = !h;
+	if (h)
+		return h;
+	h = arena_zero(a, size);
+	if (!h)
+		return NULL;
+	h->index = index;
+	h->next = *all;
+	*all = h;
+	return h;
+}
+
 void
 chunk_text(const struct chat_event *ev, struct buf *out)
 {

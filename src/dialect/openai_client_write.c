@@ -21,18 +21,18 @@ struct citation {
 };
 
 struct choice {
-	unsigned index;
-	unsigned calls; /* told so far */
-	bool in_call, custom, has_args, stopped;
+	struct chunk_choice in; /* the stream */
+	unsigned calls;         /* told so far */
+	bool in_call, custom, has_args;
 	struct citation *citations, *last_citation;
-	struct choice *next;
 };
 
 struct writer {
 	struct chunk_form form;
-	struct choice *choices, *at; /* at: the one that was written last */
-	bool legacy;                 /* calls are told as function_call, which is one */
-	bool held;                   /* the call waits for its arguments, which are next */
+	struct chunk_choice *choices;
+	struct choice *at; /* the one that was written last */
+	bool legacy;       /* calls are told as function_call, which is one */
+	bool held;         /* the call waits for its arguments, which are next */
 	struct chat_event call;
 	struct chat_usage usage;
 };
@@ -56,7 +56,7 @@ openai_client_open(struct chat *c)
 static void
 delta_open(struct writer *w, struct buf *out)
 {
-	chunk_open(&w->form, w->at->index, out);
+	chunk_open(&w->form, w->at->in.index, out);
 	buf_add(out, STR(",\"delta\":{"));
 }
 
@@ -98,22 +98,17 @@ start(struct chat *c, struct writer *w, const struct chat_event *ev, struct buf 
 static int
 choose(struct chat *c, struct writer *w, unsigned index, struct buf *out)
 {
-	struct choice *h = w->at;
+	struct choice *h;
+	bool fresh;
 
-	if (h && h->index == index)
+	if (w->at && w->at->in.index == index)
 		return 0;
-	for (h = w->choices; h && h->index != index;)
-		h = h->next;
-	if (h) {
-		w->at = h;
-		return 0;
-	}
-	h = arena_zero(c->arena, sizeof *h);
+	h = (struct choice *)chunk_choose(c->arena, &w->choices, index, sizeof *h, &fresh);
 	if (!h)
 		return -1;
-	h->index = index;
-	h->next = w->choices;
-	w->choices = w->at = h;
+	w->at = h;
+	if (!fresh)
+		return 0;
 	delta_open(w, out);
 	buf_add(out, STR("\"role\":\"assistant\",\"content\":\"\""));
 	delta_close(w, out);
@@ -245,7 +240,7 @@ finish(struct writer *w, const struct chat_event *ev, struct buf *out)
 	struct choice *h = w->at;
 
 	tell_text(w, STR("\"refusal\":\""), ev, out);
-	h->stopped = true;
+	h->in.stopped = true;
 	delta_open(w, out);
 	for (const struct citation *k = h->citations; k; k = k->next) {
 		buf_add(out, k == h->citations ? STR("\"annotations\":[") : STR(","));
@@ -326,6 +321,6 @@ openai_client_event(struct chat *c, void *state, const struct chat_event *ev, st
 		chunk_done(out);
 		return;
 	}
-	if (choose(c, w, ev->choice, out) == 0 && !w->at->stopped)
+	if (choose(c, w, ev->choice, out) == 0 && !w->at->in.stopped)
 		tell(c, w, ev, out);
 }
