@@ -27,6 +27,8 @@ struct conf_listen {
 	union sock_address socks[2]; /* "*" is two: [::] and 0.0.0.0 */
 	unsigned n_socks;
 	bool admin;
+	struct str certificate_file, key_file, client_ca_file; /* empty: none */
+	struct tls_context *tls;                               /* NULL: plain */
 };
 
 struct conf_header {

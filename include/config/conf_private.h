@@ -122,6 +122,7 @@ void conf_tell(struct conf_teller *t, const char *file, unsigned line, const cha
 enum conf_scope {
 	SCOPE_ROOT,
 	SCOPE_LISTEN,
+	SCOPE_LISTEN_TLS,
 	SCOPE_LOG,
 	SCOPE_ACCESS_LOG,
 	SCOPE_LIMITS,
@@ -261,6 +262,8 @@ const struct conf_place *conf_place(const config_setting_t *s);
  */
 void conf_error(struct conf_loader *l, const config_setting_t *s, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same as a warning, to the log. */
+void conf_warn(const config_setting_t *s, const char *text);
 
 /* -- What the lists hold: one file each -- */
 
@@ -283,6 +286,8 @@ void conf_rate_check(struct conf_loader *l, config_setting_t *group);
 void conf_rate_from_environment(struct conf_loader *l);
 /* The listener of a configuration that has none; -p; what must hold between listeners. */
 void conf_listens_finish(struct conf_loader *l);
+/* What a listener's tls needs, and its TLS context (conf_listen_tls.c). `s` is the listener. */
+void conf_listen_tls(struct conf_loader *l, config_setting_t *s, struct conf_listen *li);
 void conf_logs_finish(struct conf_loader *l);
 /* `file`, an absolute path, must be in a directory that there is. */
 void conf_directory_check(struct conf_loader *l, const config_setting_t *s, struct str file);

@@ -9,6 +9,7 @@
 #include "process/pidfile.h"
 #include "report/count.h"
 #include "shared/limit.h"
+#include "shared/ticket.h"
 #include "shared/trouble.h"
 
 /* Ticks without a heartbeat until a worker is aborted, and killed. */
@@ -43,6 +44,8 @@ struct family {
 	const struct sink *counted_log; /* whose lost lines are in that row, and how many */
 	uint64_t counted_lost;
 	struct trouble_table *troubles;
+	struct ticket_table *tickets; /* keys of TLS sessions, and the descriptor of their memory */
+	int tickets_fd;
 	struct limit_table *limits; /* made for the first configuration; its size stays */
 	struct sockets sockets;
 	struct generation *generations;

@@ -5,12 +5,14 @@
 #define PROCESS_SOCKETS_H
 
 #include "config/conf.h"
+#include "net/sock_file.h"
 #include "proxy/service.h"
 
 /* An open one. */
 struct bound {
 	struct bound *next;
 	union sock_address address; /* as configured: with port 0 the kernel has chosen another */
+	struct sock_file file;      /* of a unix socket that this master has bound */
 	int fd;
 	unsigned users; /* generations in service or starting that want it */
 };

@@ -20,7 +20,7 @@ struct listeners {
 /* Boot memory for `n` listeners; then listeners_add that many. */
 void listeners_open(struct listeners *l, struct proxy *p, struct clients *clients, size_t n);
 /* Take connections from this socket, which is non-blocking and listens. */
-void listeners_add(struct listeners *l, int fd, bool admin);
+void listeners_add(struct listeners *l, int fd, const struct conf_listen *listen);
 /* Take what has been queued, then take no more. The descriptors are closed. */
 void listeners_close(struct listeners *l);
 void listeners_free(struct listeners *l);

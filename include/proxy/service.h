@@ -11,6 +11,7 @@
 #include "shared/address.h"
 #include "shared/limit.h"
 #include "shared/series.h"
+#include "shared/ticket.h"
 #include "shared/trouble.h"
 #include "shared/scoreboard.h"
 
@@ -29,6 +30,7 @@ struct service_start {
 	struct limit_table *limits;
 	struct series_board *series;
 	struct trouble_table *troubles;
+	struct ticket_table *tickets;
 	struct row *row; /* this worker's own */
 	uint32_t generation;
 	const struct address_table *addresses; /* entry i: host of the provider with index i; unused

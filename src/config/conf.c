@@ -45,6 +45,8 @@ conf_free(struct conf *c)
 		return;
 	for (size_t i = 0; i < c->n_providers; i++)
 		tls_context_free(c->providers[i].tls);
+	for (size_t i = 0; i < c->n_listens; i++)
+		tls_context_free(c->listens[i].tls);
 	arena_free(&c->arena);
 }
 

@@ -99,6 +99,16 @@ conf_error(struct conf_loader *l, const config_setting_t *s, const char *fmt, ..
 		path[0] ? " " : "", text);
 }
 
+void
+conf_warn(const config_setting_t *s, const char *text)
+{
+	const struct conf_place *place = conf_place(s);
+	char path[PATH];
+
+	put_path(s, path, sizeof path);
+	log_warn("%s:%u: %s %s", place->file, place->line, path, text);
+}
+
 /* A value for a message. */
 static const char *
 show(const config_setting_t *s, char out[SHOWN])

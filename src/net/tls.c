@@ -1,5 +1,6 @@
 /*
- * tls: OpenSSL contexts for the upstream side.
+ * tls: OpenSSL contexts: what all have in common, and those for the upstream side. tls_server makes
+ * those of listeners.
  *
  * The master makes them while it reads the configuration, so certificate files are read with its
  * rights and a bad one is an error of the configuration. All contexts that trust the system's
@@ -120,17 +121,32 @@ tls_forget_session(SSL *ssl)
 	c->session = NULL;
 }
 
-static int
-configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+struct tls_context *
+tls_context_new(const SSL_METHOD *method)
 {
-	static const unsigned char http11[] = "\x08http/1.1";
+	struct tls_context *c = calloc(1, sizeof *c);
 
+	ERR_clear_error();
+	if (!c || !(c->ssl = SSL_CTX_new(method))) {
+		free(c);
+		return NULL;
+	}
+	c->next = contexts;
+	contexts = c;
 	SSL_CTX_set_app_data(c->ssl, c);
 	SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION);
 	SSL_CTX_set_mode(c->ssl,
 		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_options(c->ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	return c;
+}
+
+static int
+configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+{
+	static const unsigned char http11[] = "\x08http/1.1";
+
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c->ssl, keep_session);
 	if (SSL_CTX_set_alpn_protos(c->ssl, http11, sizeof http11 - 1) != 0)
@@ -143,17 +159,13 @@ configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t
 struct tls_context *
 tls_client_new(const struct tls_settings *s, char *err, size_t err_size)
 {
-	struct tls_context *c = calloc(1, sizeof *c);
+	struct tls_context *c = tls_context_new(TLS_client_method());
 
-	ERR_clear_error();
-	if (!c || !(c->ssl = SSL_CTX_new(TLS_client_method()))) {
-		free(c);
+	if (!c) {
 		snprintf(err, err_size, "no memory for a TLS context");
 		return NULL;
 	}
 	c->verify = s->verify;
-	c->next = contexts;
-	contexts = c;
 	if (configure(c, s, err, err_size) < 0) {
 		tls_context_free(c);
 		return NULL;

@@ -102,6 +102,7 @@ child_run(struct family *f, const struct child *self, int channel)
 		.service.limits = f->limits,
 		.service.series = f->series,
 		.service.troubles = f->troubles,
+		.service.tickets = f->tickets,
 		.service.row = self->row,
 		.service.generation = g->number,
 		.service.addresses = g->addresses,

@@ -345,6 +345,9 @@ on_tick(struct loop_timer *t)
 	reload_count_lost(&m->family);
 	if (++m->ticks % SWEEP_TICKS == 0)
 		limit_sweep(m->family.limits, clock_now_us());
+	if (!ticket_tick(m->family.tickets, clock_ms()))
+		log_warn("no random bytes for a new key of TLS sessions: the last one stays: %s",
+			strerror(errno));
 	loop_timer_set(m->family.loop, t, TICK_MS);
 }
 
@@ -419,7 +422,8 @@ master_open(struct master *m)
 	f->board = scoreboard_new();
 	f->series = series_new();
 	f->troubles = trouble_new(SERIES_LABELS);
-	if (f->board == NULL || f->series == NULL || f->troubles == NULL) {
+	f->tickets = ticket_new(clock_ms(), &f->tickets_fd);
+	if (f->board == NULL || f->series == NULL || f->troubles == NULL || f->tickets == NULL) {
 		log_error("no shared memory: %s", strerror(errno));
 		return -1;
 	}
@@ -451,6 +455,7 @@ master_close(struct master *m)
 	}
 	limit_free(f->limits);
 	trouble_free(f->troubles);
+	ticket_free(f->tickets, f->tickets_fd);
 	conf_files_free(&f->files);
 	series_close(&f->counts);
 	series_free(f->series);

@@ -4,7 +4,8 @@
  * They belong to the master and are inherited; a socket that two generations want is one socket
  * with two users, so a reload leaves its queue of waiting connections alone. What is compared are
  * the addresses as configured: with port 0 the kernel chooses, and the choice stays for as long
- * as the configuration says the same.
+ * as the configuration says the same. A unix socket's file belongs to the master that bound it, and
+ * goes with the socket.
  *
  *	claim for the coming generation ──commit─────> release the old one's: closes the dropped
  *	                                └─roll back──> release the coming one's: closes the new
@@ -22,18 +23,6 @@
 
 #include "base/log.h"
 
-#define NAME_MAX_TEXT (SOCK_TEXT + 10)
-
-/* "127.0.0.1:8000" or "[::1]:8000" */
-static void
-name_of(const union sock_address *a, char out[NAME_MAX_TEXT])
-{
-	char text[SOCK_TEXT];
-	sock_text(a, text);
-	snprintf(out, NAME_MAX_TEXT, a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", text,
-		sock_port(a));
-}
-
 static bool
 in_claim(const struct claim *c, const struct bound *b)
 {
@@ -45,13 +34,13 @@ in_claim(const struct claim *c, const struct bound *b)
 
 /*
  * An open socket for that address which this claim has not got yet: two listeners with port 0 are
- * two.
+ * two. A unix socket whose file somebody has removed can be reached by nobody, and is made anew.
  */
 static struct bound *
 find_open(const struct sockets *s, const struct claim *c, const union sock_address *a)
 {
 	for (struct bound *b = s->all; b != NULL; b = b->next)
-		if (sock_equal(&b->address, a) && !in_claim(c, b))
+		if (sock_equal(&b->address, a) && !in_claim(c, b) && sock_file_is(a, &b->file))
 			return b;
 	return NULL;
 }
@@ -60,6 +49,8 @@ find_open(const struct sockets *s, const struct claim *c, const union sock_addre
 static struct bound *
 bind_new(struct sockets *s, const union sock_address *a)
 {
+	if (sock_file_clear(a) != 0)
+		return NULL;
 	int fd = sock_listen(a, true);
 	if (fd < 0)
 		return NULL;
@@ -70,6 +61,7 @@ bind_new(struct sockets *s, const union sock_address *a)
 		return NULL;
 	}
 	*b = (struct bound){ .next = s->all, .address = *a, .fd = fd };
+	sock_file_note(a, &b->file);
 	s->all = b;
 	return b;
 }
@@ -114,7 +106,7 @@ int
 sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, conf_report *report,
 	void *ctx)
 {
-	char name[NAME_MAX_TEXT], text[160];
+	char name[SOCK_NAME], text[300];
 	int result = claim_room(out, c->n_listens * 2 + 1);
 	if (result != 0)
 		report(ctx, c->path.p, 0, "out of memory for listeners");
@@ -124,8 +116,10 @@ sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, conf_r
 			if (claim_one(s, out, l, &l->socks[k]) == 0)
 				continue;
 			int why = errno;
-			name_of(&l->socks[k], name);
-			snprintf(text, sizeof text, "cannot listen on %s: %s", name, strerror(why));
+			sock_name(&l->socks[k], name);
+			snprintf(text, sizeof text, "cannot listen on %s: %s", name,
+				why == ENOTSOCK ? "a file that is no socket is in its place"
+						: strerror(why));
 			report(ctx, c->path.p, 0, text);
 			result = 1;
 		}
@@ -144,6 +138,7 @@ close_unused(struct sockets *s)
 			continue;
 		}
 		*at = b->next;
+		sock_file_remove(&b->address, &b->file);
 		close(b->fd);
 		mem_put(b, sizeof *b);
 	}
@@ -178,10 +173,10 @@ sockets_log(const struct claim *c)
 	for (size_t i = 0; i < c->n; i++) {
 		union sock_address real;
 		socklen_t len = sizeof real;
-		char name[NAME_MAX_TEXT];
+		char name[SOCK_NAME];
 		if (!c->fresh[i] || getsockname(c->sockets[i].fd, &real.any, &len) != 0)
 			continue;
-		name_of(&real, name);
+		sock_name(&real, name);
 		log_info("listening on %s", name);
 	}
 }

@@ -2,7 +2,8 @@
  * client: one connection from a client.
  *
  *     accept --> HEAD --> BODY --> WAIT --reply has left--> IDLE --> HEAD …
- *                  `--------`--------`---- close ---> LINGER --> closed
+ *         |      ^ `--------`--------`---- close ---> LINGER --> closed
+ *         `> TLS <> TURN, where the listener says so
  *
  * It reads heads and bodies, hands them to its request, and sends what the request says, one
  * request at a time: what a client pipelines behind it waits in `in`. It is the owner of its
@@ -53,8 +54,8 @@ list_add(struct client *c)
 	all->newest[c->state] = c;
 }
 
-static void
-set_state(struct client *c, enum client_state state)
+void
+client_enter(struct client *c, enum client_state state)
 {
 	list_remove(c);
 	c->state = (uint8_t)state;
@@ -157,7 +158,7 @@ count_close_of(struct client *c, enum close_reason why)
 	log_debug("the connection of %s is closed: %.*s", c->ip, STR_ARG(close_word(why)));
 }
 
-static void
+void
 client_close(struct client *c, enum access_end end, enum close_reason why)
 {
 	struct clients *all = c->clients;
@@ -176,14 +177,14 @@ client_close(struct client *c, enum access_end end, enum close_reason why)
 		loop_stop(c->proxy->loop);
 }
 
-static void
+void
 client_linger(struct client *c, enum close_reason why)
 {
 	if (c->why == CLOSE_DONE)
 		c->why = (uint8_t)why;
 	wire_shut(&c->wire);
 	c->body_began_ms = clock_ms(); /* from here on: of the lingering */
-	set_state(c, CLIENT_LINGER);
+	client_enter(c, CLIENT_LINGER);
 	client_update(c);
 }
 
@@ -194,7 +195,7 @@ client_idle(struct client *c)
 
 	if (c->proxy->draining && (ms == 0 || ms > DRAIN_IDLE_MS))
 		ms = DRAIN_IDLE_MS;
-	set_state(c, CLIENT_IDLE);
+	client_enter(c, CLIENT_IDLE);
 	c->scanned = 0;
 	c->ended = c->whole = c->replied = false;
 	client_update(c);
@@ -207,7 +208,7 @@ client_head(struct client *c)
 {
 	c->began_us = clock_us();
 	c->began_wall_ms = clock_wall_ms();
-	set_state(c, CLIENT_HEAD);
+	client_enter(c, CLIENT_HEAD);
 	client_update(c);
 	loop_timer_set(c->proxy->loop, &c->timer, c->proxy->conf->timeouts.head_ms);
 }
@@ -219,7 +220,7 @@ request_start_of(struct client *c, struct str head)
 		.client = c,
 		.head = head,
 		.client_ip = str_of(c->ip),
-		.admin = c->admin,
+		.admin = c->listen->admin,
 		.began_us = c->began_us,
 		.began_wall_ms = c->began_wall_ms };
 }
@@ -245,9 +246,7 @@ refuse_bare(struct client *c)
 	client_flush(c);
 }
 
-/* The request that is there, or a broken one made of what was `seen` of its head, is refused, and
- * the connection ends with that. */
-static void
+void
 client_refuse_seen(struct client *c, struct str seen, unsigned status, const char *why)
 {
 	struct request_start start = request_start_of(c, seen);
@@ -268,7 +267,7 @@ client_refuse_seen(struct client *c, struct str seen, unsigned status, const cha
 		c->http11 = true;
 		c->head_only = false;
 		body_init(&c->body, FRAMING_CLOSE, 0);
-		set_state(c, CLIENT_WAIT);
+		client_enter(c, CLIENT_WAIT);
 	}
 	request_refuse(c->request, status, str_of(why));
 }
@@ -299,7 +298,7 @@ client_feed(struct client *c, struct str in)
 		request_body(c->request, data);
 	}
 	if (c->body.done && c->state == CLIENT_BODY) {
-		set_state(c, CLIENT_WAIT);
+		client_enter(c, CLIENT_WAIT);
 		client_update(c);
 		if (!c->ended)
 			request_body_end(c->request);
@@ -330,7 +329,7 @@ client_begin(struct client *c, struct str head, struct str rest)
 	c->body_began_ms = clock_ms();
 	c->body_bytes = 0;
 	body_init(&c->body, r->framing.kind, r->framing.length);
-	set_state(c, CLIENT_BODY);
+	client_enter(c, CLIENT_BODY);
 	if (fault != HEAD_OK) {
 		client_refuse(c, head_fault_status(fault), head_fault_text(fault));
 		return rest.len;
@@ -458,6 +457,10 @@ client_on_ready(struct wire *w, unsigned ready)
 
 	if (c->broken)
 		return;
+	if (c->state == CLIENT_TLS || c->state == CLIENT_TURN) {
+		client_tls_ready(c, ready);
+		return;
+	}
 	if ((ready & READY_WRITE) && buf_len(&c->out) > 0) {
 		client_write(c);
 		if (buf_len(&c->out) > 0 || c->broken)
@@ -518,7 +521,8 @@ client_on_due(struct loop_timer *t)
 {
 	struct client *c = (struct client *)((char *)t - offsetof(struct client, timer));
 
-	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER)
+	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER || c->state == CLIENT_TLS ||
+		c->state == CLIENT_TURN)
 		client_close(c, END_TIMEOUT, CLOSE_TIMEOUT);
 	else if (c->state == CLIENT_IDLE || (c->state == CLIENT_HEAD && buf_len(&c->in) == 0))
 		client_linger(c, c->proxy->draining ? CLOSE_DRAIN : CLOSE_IDLE);
@@ -629,7 +633,7 @@ static const struct request_ops ops = {
 void
 clients_open(struct clients *all, struct proxy *p, unsigned limit)
 {
-	*all = (struct clients){ .proxy = p, .limit = limit };
+	*all = (struct clients){ .proxy = p, .limit = limit, .turns.run = client_tls_turn };
 }
 
 /* Make room for one more. Those that linger, among them the ones past the limit, hold a place too
@@ -637,7 +641,8 @@ clients_open(struct clients *all, struct proxy *p, unsigned limit)
 static bool
 make_room(struct clients *all)
 {
-	static const enum client_state order[] = { CLIENT_HEAD, CLIENT_IDLE, CLIENT_LINGER };
+	static const enum client_state order[] = { CLIENT_TLS, CLIENT_TURN, CLIENT_HEAD,
+		CLIENT_IDLE, CLIENT_LINGER };
 
 	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
 		while (all->n >= all->limit && all->oldest[order[i]])
@@ -646,9 +651,10 @@ make_room(struct clients *all)
 }
 
 void
-client_accept(struct clients *all, int fd, const union sock_address *peer, bool admin)
+client_accept(struct clients *all, int fd, const union sock_address *peer,
+	const struct conf_listen *listen)
 {
-	bool room = make_room(all), reserve = all->n < all->limit + RESERVE;
+	bool room = make_room(all), reserve = all->n < all->limit + RESERVE && !listen->tls;
 	struct client *c = room || reserve ? mem_get(sizeof *c) : NULL;
 
 	if (!c) {
@@ -659,7 +665,7 @@ client_accept(struct clients *all, int fd, const union sock_address *peer, bool 
 	memset(c, 0, sizeof *c);
 	c->proxy = all->proxy;
 	c->clients = all;
-	c->admin = admin;
+	c->listen = listen;
 	c->timer.on_due = client_on_due;
 	c->next.run = client_next;
 	c->freed.run = client_free;
@@ -670,6 +676,8 @@ client_accept(struct clients *all, int fd, const union sock_address *peer, bool 
 	c->state = CLIENT_HEAD;
 	list_add(c);
 	client_head(c);
+	if (listen->tls)
+		client_enter(c, CLIENT_TLS);
 	if (!room) {
 		client_refuse(c, 503, "the router has no connections left (limits.connections)");
 		c->why = CLOSE_EVICTED;

@@ -28,7 +28,7 @@
 struct listener {
 	struct loop_watch watch;
 	struct listeners *listeners;
-	bool admin;
+	const struct conf_listen *listen;
 };
 
 /* Has this worker more connections than its share? */
@@ -82,7 +82,7 @@ take(struct listener *l, unsigned most)
 		int fd = sock_accept(l->watch.fd, &peer);
 
 		if (fd >= 0) {
-			client_accept(l->listeners->clients, fd, &peer, l->admin);
+			client_accept(l->listeners->clients, fd, &peer, l->listen);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			errno == ENOMEM) {
 			if (pool_spare(l->listeners->proxy))
@@ -135,12 +135,12 @@ listeners_open(struct listeners *l, struct proxy *p, struct clients *clients, si
 }
 
 void
-listeners_add(struct listeners *l, int fd, bool admin)
+listeners_add(struct listeners *l, int fd, const struct conf_listen *listen)
 {
 	l->all[l->n++] = (struct listener){ .watch.fd = fd,
 		.watch.on_ready = listener_on_ready,
 		.listeners = l,
-		.admin = admin };
+		.listen = listen };
 	come_back(l);
 }
 

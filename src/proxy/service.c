@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "net/clock.h"
+#include "net/tls_server.h"
 #include "proxy/listener.h"
 #include "proxy/pool.h"
 
@@ -118,8 +119,13 @@ service_open(const struct service_start *start)
 	s->limit.on_due = limit_over;
 	clients_open(&s->clients, &s->proxy, connection_limit(start->conf));
 	listeners_open(&s->listeners, &s->proxy, &s->clients, start->n_sockets);
-	for (size_t i = 0; i < start->n_sockets; i++)
-		listeners_add(&s->listeners, start->sockets[i].fd, start->sockets[i].listen->admin);
+	for (size_t i = 0; i < start->n_sockets; i++) {
+		const struct conf_listen *li = start->sockets[i].listen;
+
+		if (li->tls && ticket_use(start->tickets, tls_server_openssl(li->tls)) < 0)
+			return NULL;
+		listeners_add(&s->listeners, start->sockets[i].fd, li);
+	}
 	return s;
 }
 

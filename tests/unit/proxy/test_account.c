@@ -66,7 +66,7 @@ connection(void)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 		0);
 	accepted++;
-	client_accept(&house.clients, pair[0], &a, true);
+	client_accept(&house.clients, pair[0], &a, &admin_listen);
 	return pair[1];
 }
 

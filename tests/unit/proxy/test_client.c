@@ -44,7 +44,7 @@ open_client(void)
 	while (accepted < 0)
 		accepted = sock_accept(own, &peer);
 	close(own);
-	client_accept(&house.clients, accepted, &peer, false);
+	client_accept(&house.clients, accepted, &peer, &plain_listen);
 	got_len = asked_len = 0;
 	ended = 0;
 }
