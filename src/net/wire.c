@@ -46,6 +46,8 @@ look_for_end(struct wire *w)
 	char byte;
 	int n, why;
 
+	if (w->ahead)
+		return 0;
 	ERR_clear_error();
 	n = SSL_peek(w->ssl, &byte, 1);
 	why = SSL_get_error(w->ssl, n);
@@ -81,11 +83,11 @@ wire_on_ready(struct loop_watch *watch, unsigned ready)
 			ready |= READY_READ;
 		if (w->write_needs_read && (ready & READY_READ))
 			ready |= READY_WRITE;
-		if ((ready & READY_READ) && (w->want & (WANT_READ | WANT_HANGUP)) == WANT_HANGUP &&
-			!w->ahead)
-			ready |= look_for_end(w);
+		if ((ready & READY_READ) && (w->want & (WANT_READ | WANT_HANGUP)) == WANT_HANGUP)
+			ready = (ready & ~READY_READ) | look_for_end(w);
 	}
-	w->on_ready(w, ready);
+	if (ready)
+		w->on_ready(w, ready);
 }
 
 /* Decrypted bytes are waiting and the owner wants to read. */

@@ -45,7 +45,10 @@ find_open(const struct sockets *s, const struct claim *c, const union sock_addre
 	return NULL;
 }
 
-/* Bind a new one; NULL with errno. */
+/*
+ * Bind a new one; NULL with errno. It goes behind the others: those with port 0 are found again in
+ * the order in which the configuration names them.
+ */
 static struct bound *
 bind_new(struct sockets *s, const union sock_address *a)
 {
@@ -60,9 +63,12 @@ bind_new(struct sockets *s, const union sock_address *a)
 		errno = ENOMEM;
 		return NULL;
 	}
-	*b = (struct bound){ .next = s->all, .address = *a, .fd = fd };
+	struct bound **end = &s->all;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*b = (struct bound){ .address = *a, .fd = fd };
 	sock_file_note(a, &b->file);
-	s->all = b;
+	*end = b;
 	return b;
 }
 

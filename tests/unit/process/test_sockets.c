@@ -173,6 +173,64 @@ START_TEST(failing_memory_is_reported)
 }
 END_TEST
 
-UNIT_MAIN("process/sockets", each_listener_with_port_0_has_its_own,
-	next_generation_shares_what_it_wants_too, failed_claim_leaves_the_earlier_one_alone,
-	child_keeps_its_own_only, failing_memory_is_reported)
+START_TEST(listeners_with_port_0_stay_who_they_are)
+{
+	static const uint16_t zero[] = { 0, 0, 0 };
+	struct conf_listen listens[MOST], later[MOST];
+	struct conf c = conf_of(listens, zero, 3), d = conf_of(later, zero, 3);
+	struct sockets s = { 0 };
+	struct claim a, b;
+	ck_assert_int_eq(sockets_claim(&s, &c, &a, report, &reports), 0);
+	ck_assert_int_eq(sockets_claim(&s, &d, &b, report, &reports), 0);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(a.sockets[i].fd, b.sockets[i].fd);
+	sockets_release(&s, &a);
+	sockets_release(&s, &b);
+}
+END_TEST
+
+/* A unix socket: who shares it, whose its file is, what is in its way. */
+START_TEST(unix_sockets)
+{
+	char dir[] = "/tmp/test_sockets.XXXXXX", path[64], expected[200];
+	struct conf_listen listens[MOST] = { { .n_socks = 1 } };
+	struct conf c = { .path = STR("/etc/x.conf"), .listens = listens, .n_listens = 1 };
+	struct sockets s = { 0 }, elsewhere = { 0 };
+	struct claim a, b, other;
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/s", dir);
+	ck_assert_int_eq(sock_of_path(str_of(path), &listens[0].socks[0]), 0);
+	ck_assert_int_eq(sockets_claim(&s, &c, &a, report, &reports), 0);
+	ck_assert_int_eq(sockets_claim(&s, &c, &b, report, &reports), 0);
+	ck_assert(a.fresh[0] && !b.fresh[0]);
+	ck_assert_int_eq(a.sockets[0].fd, b.sockets[0].fd);
+	ck_assert_int_eq(sockets_claim(&elsewhere, &c, &other, report, &reports), -1);
+	snprintf(expected, sizeof expected, "cannot listen on unix:%s: Address already in use",
+		path);
+	ck_assert_str_eq(reports, expected);
+	sockets_release(&elsewhere, &other);
+	sockets_release(&s, &a);
+	ck_assert_int_eq(access(path, F_OK), 0); /* b wants it */
+	ck_assert_int_eq(unlink(path), 0);       /* somebody tidies up */
+	ck_assert_int_eq(sockets_claim(&s, &c, &a, report, &reports), 0);
+	ck_assert(a.fresh[0]);
+	sockets_release(&s, &b);
+	ck_assert_int_eq(access(path, F_OK), 0); /* the new one's */
+	sockets_release(&s, &a);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	ck_assert_ptr_null(s.all);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	ck_assert_int_eq(sockets_claim(&s, &c, &a, report, &reports), -1);
+	snprintf(expected, sizeof expected,
+		"cannot listen on unix:%s: a file that is no socket is in its place", path);
+	ck_assert_str_eq(reports, expected);
+	sockets_release(&s, &a);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
+UNIT_MAIN("process/sockets", listeners_with_port_0_stay_who_they_are, unix_sockets,
+	each_listener_with_port_0_has_its_own, next_generation_shares_what_it_wants_too,
+	failed_claim_leaves_the_earlier_one_alone, child_keeps_its_own_only,
+	failing_memory_is_reported)
