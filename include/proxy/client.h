@@ -9,8 +9,10 @@
 #include "proxy/request.h"
 
 enum client_state {
-	CLIENT_TLS,    /* new, and TLS is not agreed upon yet: it is the client's turn to speak */
-	CLIENT_TURN,   /* the same, but the client has spoken and waits to be heard */
+	CLIENT_TLS,  /* new, and TLS is not agreed upon yet: it is the client's turn to speak */
+	CLIENT_TURN, /* the same, but the client has spoken and waits to be heard for the first time
+		      */
+	CLIENT_AGAIN,  /* or once more */
 	CLIENT_IDLE,   /* between requests: nothing of the next head has come */
 	CLIENT_HEAD,   /* new, or a part of a head has come */
 	CLIENT_BODY,   /* a request is there and its body is coming in */
@@ -65,7 +67,8 @@ struct clients {
 	struct client *oldest[CLIENT_STATES], *newest[CLIENT_STATES];
 	unsigned n, limit;       /* open connections, and how many there may be */
 	bool leaving;            /* the loop is stopped when the last one has gone */
-	struct loop_later turns; /* of those in CLIENT_TURN */
+	struct loop_later turns; /* of those in CLIENT_TURN and CLIENT_AGAIN, */
+	bool again;              /* and of which of the two comes next */
 	struct gather_out gather;
 };
 

@@ -19,9 +19,9 @@ void client_linger(struct client *c, enum close_reason why);
  * refused, and the connection ends with that. */
 void client_refuse_seen(struct client *c, struct str seen, unsigned status, const char *why);
 
-/* client_tls.c: in CLIENT_TLS and CLIENT_TURN: something came. */
+/* client_tls.c: in the states up to CLIENT_AGAIN: something came. */
 void client_tls_ready(struct client *c, unsigned ready);
-/* client_tls.c: clients->turns.run: the first that waits is heard. */
+/* client_tls.c: clients->turns.run: one that waits is heard. */
 void client_tls_turn(struct loop_later *later);
 
 /* client_out.c: bytes outside of any body: heads. Copied. */

@@ -3,7 +3,7 @@
  *
  *     accept --> HEAD --> BODY --> WAIT --reply has left--> IDLE --> HEAD …
  *         |      ^ `--------`--------`---- close ---> LINGER --> closed
- *         `> TLS <> TURN, where the listener says so
+ *         `> TLS <> TURN, AGAIN, where the listener says so
  *
  * It reads heads and bodies, hands them to its request, and sends what the request says, one
  * request at a time: what a client pipelines behind it waits in `in`. It is the owner of its
@@ -457,7 +457,7 @@ client_on_ready(struct wire *w, unsigned ready)
 
 	if (c->broken)
 		return;
-	if (c->state == CLIENT_TLS || c->state == CLIENT_TURN) {
+	if (c->state <= CLIENT_AGAIN) {
 		client_tls_ready(c, ready);
 		return;
 	}
@@ -521,8 +521,7 @@ client_on_due(struct loop_timer *t)
 {
 	struct client *c = (struct client *)((char *)t - offsetof(struct client, timer));
 
-	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER || c->state == CLIENT_TLS ||
-		c->state == CLIENT_TURN)
+	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER || c->state <= CLIENT_AGAIN)
 		client_close(c, END_TIMEOUT, CLOSE_TIMEOUT);
 	else if (c->state == CLIENT_IDLE || (c->state == CLIENT_HEAD && buf_len(&c->in) == 0))
 		client_linger(c, c->proxy->draining ? CLOSE_DRAIN : CLOSE_IDLE);
@@ -641,8 +640,8 @@ clients_open(struct clients *all, struct proxy *p, unsigned limit)
 static bool
 make_room(struct clients *all)
 {
-	static const enum client_state order[] = { CLIENT_TLS, CLIENT_TURN, CLIENT_HEAD,
-		CLIENT_IDLE, CLIENT_LINGER };
+	static const enum client_state order[] = { CLIENT_TLS, CLIENT_TURN, CLIENT_AGAIN,
+		CLIENT_HEAD, CLIENT_IDLE, CLIENT_LINGER };
 
 	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
 		while (all->n >= all->limit && all->oldest[order[i]])

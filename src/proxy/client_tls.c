@@ -1,13 +1,15 @@
 /*
  * client_tls: how a client's connection becomes one of TLS.
  *
- *     accept --> TLS --bytes--> TURN --the turn's work--> TLS … --agreed--> HEAD
- *                 `--timeouts.head--> closed   `--failed--> LINGER
+ *     accept --> TLS --bytes--> TURN --heard--> TLS --bytes--> AGAIN --heard--> TLS … --> HEAD
+ *                 `--timeouts.head--> closed      `--failed--> LINGER
  *
  * Each step of a handshake may cost as much as hundreds of requests: signatures and key exchanges.
  * So whoever has something to say is put into a line, and one at a time is heard, a few in a turn
- * of the loop (loop_later): a flood of handshakes takes its time from other handshakes. The clock
- * of the head runs on all the while, and no memory of OpenSSL's is held for those that say nothing.
+ * of the loop (loop_later): a flood of handshakes takes its time from other handshakes. There are
+ * two lines, served in turns: who goes on with a handshake need not wait behind all that begin one
+ * and never go on. The clock of the head runs on all the while, and no memory of OpenSSL's is held
+ * for those that say nothing.
  *
  * A request in plain HTTP is answered in plain HTTP, that this is the wrong port for it. A
  * handshake that fails is told to the client as an alert; then what still comes is thrown away, so
@@ -73,25 +75,27 @@ void
 client_tls_turn(struct loop_later *later)
 {
 	struct clients *all = (struct clients *)((char *)later - offsetof(struct clients, turns));
-	struct client *c = all->oldest[CLIENT_TURN];
+	struct client *first = all->oldest[CLIENT_TURN], *again = all->oldest[CLIENT_AGAIN];
+	struct client *c = again && (all->again || !first) ? again : first;
 
 	if (!c)
 		return;
+	all->again = c == first;
 	client_enter(c, CLIENT_TLS);
 	hear(c);
-	if (all->oldest[CLIENT_TURN])
+	if (all->oldest[CLIENT_TURN] || all->oldest[CLIENT_AGAIN])
 		loop_later(all->proxy->loop, later);
 }
 
 void
 client_tls_ready(struct client *c, unsigned ready)
 {
-	if (c->state == CLIENT_TURN) {
+	if (c->state != CLIENT_TLS) {
 		if (ready & READY_HANGUP)
 			client_close(c, END_CLIENT_GONE, CLOSE_PEER);
 		return;
 	}
-	client_enter(c, CLIENT_TURN);
+	client_enter(c, c->wire.ssl ? CLIENT_AGAIN : CLIENT_TURN);
 	wire_want(&c->wire, WANT_HANGUP); /* it is in the loop: this cannot fail */
 	loop_later(c->proxy->loop, &c->clients->turns);
 }

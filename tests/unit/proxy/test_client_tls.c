@@ -141,6 +141,26 @@ START_TEST(a_few_in_a_turn)
 }
 END_TEST
 
+/* Who goes on does not wait behind all who begin. */
+START_TEST(two_lines)
+{
+	setup();
+	open_one(0);
+	SSL_do_handshake(crowd[0].ssl);
+	house_turn(&house, 0);
+	for (unsigned i = 1; i < CROWD; i++) {
+		open_one(i);
+		SSL_do_handshake(crowd[i].ssl);
+	}
+	house_turn(&house, 0); /* all of them stand in line */
+	ck_assert_int_eq(SSL_do_handshake(crowd[0].ssl), 1);
+	house_turn(&house, 0);
+	ck_assert_uint_eq(in_state(CLIENT_HEAD), 1);
+	ck_assert_uint_gt(in_state(CLIENT_TURN), 20);
+	teardown();
+}
+END_TEST
+
 START_TEST(who_has_left_costs_nothing)
 {
 	setup();
@@ -188,4 +208,5 @@ START_TEST(the_clock_of_the_head)
 }
 END_TEST
 
-UNIT_MAIN("proxy/client_tls", a_few_in_a_turn, who_has_left_costs_nothing, the_clock_of_the_head)
+UNIT_MAIN("proxy/client_tls", a_few_in_a_turn, two_lines, who_has_left_costs_nothing,
+	the_clock_of_the_head)
