@@ -65,10 +65,11 @@ struct gather_out {
 struct clients {
 	struct proxy *proxy;
 	struct client *oldest[CLIENT_STATES], *newest[CLIENT_STATES];
-	unsigned n, limit;       /* open connections, and how many there may be */
-	bool leaving;            /* the loop is stopped when the last one has gone */
-	struct loop_later turns; /* of those in CLIENT_TURN and CLIENT_AGAIN, */
-	bool again;              /* and of which of the two comes next */
+	unsigned n, limit;          /* open connections, and how many there may be */
+	bool leaving;               /* the loop is stopped when the last one has gone */
+	struct loop_later turns;    /* of those in CLIENT_TURN and CLIENT_AGAIN, */
+	bool again;                 /* and of which of the two comes next */
+	uint64_t turn_us, spent_us; /* the turn of the loop, and what they have taken of it */
 	struct gather_out gather;
 };
 

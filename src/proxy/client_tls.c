@@ -6,10 +6,9 @@
  *
  * Each step of a handshake may cost as much as hundreds of requests: signatures and key exchanges.
  * So whoever has something to say is put into a line, and one at a time is heard, a few in a turn
- * of the loop (loop_later): a flood of handshakes takes its time from other handshakes. There are
- * two lines, served in turns: who goes on with a handshake need not wait behind all that begin one
- * and never go on. The clock of the head runs on all the while, and no memory of OpenSSL's is held
- * for those that say nothing.
+ * of the loop (loop_later), and one where that took STEPS_US: a flood of handshakes takes its time
+ * from other handshakes. There are two lines, served in turns: who goes on with a handshake need
+ * not wait behind all that begin one and never go on. The clock of the head runs on all the while.
  *
  * A request in plain HTTP is answered in plain HTTP, that this is the wrong port for it. A
  * handshake that fails is told to the client as an alert; then what still comes is thrown away, so
@@ -20,7 +19,10 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "net/clock.h"
 #include "net/tls_server.h"
+
+#define STEPS_US 500 /* of a turn of the loop; the step that goes beyond is the last */
 
 static void
 plain_request(struct client *c)
@@ -78,11 +80,18 @@ client_tls_turn(struct loop_later *later)
 	struct client *first = all->oldest[CLIENT_TURN], *again = all->oldest[CLIENT_AGAIN];
 	struct client *c = again && (all->again || !first) ? again : first;
 
-	if (!c)
-		return;
-	all->again = c == first;
-	client_enter(c, CLIENT_TLS);
-	hear(c);
+	if (all->turn_us != clock_us()) {
+		all->turn_us = clock_us();
+		all->spent_us = 0;
+	}
+	if (c && all->spent_us < STEPS_US) {
+		uint64_t began = clock_now_us();
+
+		all->again = c == first;
+		client_enter(c, CLIENT_TLS);
+		hear(c);
+		all->spent_us += clock_now_us() - began;
+	}
 	if (all->oldest[CLIENT_TURN] || all->oldest[CLIENT_AGAIN])
 		loop_later(all->proxy->loop, later);
 }
