@@ -159,6 +159,46 @@ START_TEST(errors_stand_at_their_lines)
 }
 END_TEST
 
+#define LONG_NAME \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+START_TEST(what_cannot_be)
+{
+	static const struct {
+		const char *text, *says;
+	} cases[] = {
+		{ "listen = ( { address = \"localhost\"; } );\n",
+			"1: listen[0].address must be a numeric address, like \"127.0.0.1\" or \"::1\", \"*\", or a unix socket, like \"unix:/run/api-router/socket\", not \"localhost\"" },
+		{ "listen = ( { address = \"unix:run/x\"; } );\n",
+			"1: listen[0].address must have an absolute path behind unix:, like \"unix:/run/api-router/socket\", not \"run/x\"" },
+		{ "listen = ( { address = \"unix:/nonexistent/x\"; } );\n",
+			"1: listen[0].address is in a directory that does not exist: /nonexistent/" },
+		{ "listen = ( { address = \"unix:/tmp/x\";\n port = 8000; } );\n",
+			"2: listen[0].port means nothing to a unix socket: leave it out" },
+		{ "listen = ( { address = \"unix:/tmp/" LONG_NAME "\"; } );\n",
+			"1: listen[0].address has a path of 108 bytes, but the path of a unix socket is 107 at most: \"/tmp/" LONG_NAME
+			"\"" },
+		{ "listen = ( { address = \"unix:/tmp/x\"; },\n { address = \"unix:/tmp/x\"; } );\n",
+			"2: listen[1] is in the way of listen[0]: both are \"unix:/tmp/x\"" },
+		{ "listen = ( {\n tls: { key_file = \"/tmp/x\"; }; } );\n",
+			"2: listen[0].tls needs a certificate_file, a PEM file with the certificate of this server that key_file belongs to" },
+		{ "listen = ( { tls: {\n certificate_file = \"\"; }; } );\n",
+			"2: listen[0].tls.certificate_file is empty: tls needs a certificate_file, a PEM file with the certificate of this server" },
+		{ "listen = ( { tls: { certificate_file = \"/dev/null\"; }; } );\n",
+			"1: listen[0].tls.certificate_file is not a certificate: /dev/null: there is no -----BEGIN CERTIFICATE----- in it" },
+		{ "listen = ( { tls: { ca_file = \"x\"; certificate_file = \"/dev/null\"; }; } );\n",
+			"1: listen[0].tls.ca_file is unknown: nearest is key_file, of certificate_file, key_file, client_ca_file" },
+	};
+	char said[512], wanted[600];
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		ck_assert_ptr_null(load("%s" ECHO_, cases[i].text, said, sizeof said));
+		snprintf(wanted, sizeof wanted, "/x/t.conf:%s\n", cases[i].says);
+		ck_assert_msg(strstr(told, wanted) == told, "%s\nwanted:\n%s", told, wanted);
+	}
+}
+END_TEST
+
 START_TEST(the_port_of_the_command_line)
 {
 	const struct conf_options o = { .path = "/x/t.conf", .port = 8123 };
@@ -180,4 +220,4 @@ START_TEST(the_port_of_the_command_line)
 END_TEST
 
 UNIT_MAIN("config/conf_listen_tls", contexts_and_what_is_printed, warnings_stand_at_their_line,
-	errors_stand_at_their_lines, the_port_of_the_command_line)
+	errors_stand_at_their_lines, what_cannot_be, the_port_of_the_command_line)
