@@ -156,6 +156,31 @@ scenario('QUIT to the new master goes back to the old one', async (s) => {
 	await end(d);
 }, { skip });
 
+scenario('a master that still drains does not make /health say so, two upgrades later', async (s) => {
+	const d = await start(s);
+	const open = await stream(s, d, 100);
+	const old = d.pid;
+	const second = await upgrade(d);
+	process.kill(old, 'SIGQUIT');
+	await d.waitLog(/QUIT: finishing open requests/);
+	follow(d, second);
+	const third = await upgrade(d); // while the first one drains
+	assert.equal(read(d, 'pid.oldbin'), `${second}\n`);
+	process.kill(second, 'SIGQUIT');
+	await until(() => !alive(second), 'the second one has ended', 20000);
+	follow(d, third);
+	assert.deepEqual([d.exit, await health(s, d)], [undefined, [200, 'ok']]);
+	await open();
+	await until(() => d.exit, 'the first one has ended', 20000);
+	assert.deepEqual(await health(s, d), [200, 'ok']);
+	assert.equal(read(d, 'pid'), `${third}\n`);
+	assert.equal(read(d, 'pid.oldbin'), undefined);
+	// The last one that serves does.
+	d.signal('SIGQUIT');
+	await until(async () => (await health(s, d).catch(() => []))[1] === 'draining', 'it is said to drain');
+	await until(() => !alive(third), 'it has ended', 20000);
+}, { skip });
+
 scenario('ten upgrades in a row under load lose no request', async (s) => {
 	const d = await start(s);
 	const load = s.keep(new Load(d, { clients: 6 }));

@@ -278,6 +278,24 @@ START_TEST(rows_of_a_dead_master_are_given_back_when_their_workers_are_gone)
 }
 END_TEST
 
+START_TEST(a_master_serves_with_a_generation)
+{
+	struct scoreboard *b = board_new();
+	struct row *one = scoreboard_claim_master(b), *two = scoreboard_claim_master(b);
+	struct row *worker = scoreboard_claim(b, 3);
+	ROW_SET(worker->state, ROW_READY);
+	ck_assert(!scoreboard_served(b));
+	ROW_SET(two->generation, 3);
+	ck_assert(scoreboard_served(b));
+	ROW_SET(one->generation, 2);
+	scoreboard_release(two);
+	ck_assert(scoreboard_served(b));
+	scoreboard_release(one);
+	ck_assert(!scoreboard_served(b));
+	scoreboard_free(b);
+}
+END_TEST
+
 START_TEST(generations_rise_and_the_start_stays)
 {
 	struct scoreboard *b = board_new();
@@ -290,7 +308,7 @@ START_TEST(generations_rise_and_the_start_stays)
 END_TEST
 
 UNIT_MAIN("shared/scoreboard", rows_of_a_dead_master_are_given_back_when_their_workers_are_gone,
-	generations_rise_and_the_start_stays, new_board_is_empty, rows_do_not_share_a_cache_line,
-	claim_fills_in_and_release_keeps_the_counters, full_board_refuses_until_a_row_is_released,
-	no_row_is_claimed_by_two_processes, mean_is_of_ready_workers_of_one_generation,
-	draining_is_seen_by_other_processes)
+	a_master_serves_with_a_generation, generations_rise_and_the_start_stays, new_board_is_empty,
+	rows_do_not_share_a_cache_line, claim_fills_in_and_release_keeps_the_counters,
+	full_board_refuses_until_a_row_is_released, no_row_is_claimed_by_two_processes,
+	mean_is_of_ready_workers_of_one_generation, draining_is_seen_by_other_processes)
