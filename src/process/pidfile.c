@@ -145,7 +145,8 @@ pidfile_aside(struct pidfile *p)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	snprintf(to, sizeof to, "%s%s", p->path, ASIDE);
+	memcpy(to, p->path, len);
+	memcpy(to + len, ASIDE, sizeof ASIDE);
 	if (rename(p->path, to) != 0)
 		return -1;
 	memcpy(p->path, to, len + sizeof ASIDE);

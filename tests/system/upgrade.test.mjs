@@ -3,17 +3,25 @@
 
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { dirname, join } from 'node:path';
 import { binary } from '../lib/daemon.mjs';
 import { limit, scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { Load, streamed } from '../lib/load.mjs';
-import { alive, descriptorCount, descriptors, isListening, workers } from '../lib/processes.mjs';
+import { alive, descriptorCount, descriptors, isListening, residentKib, workers } from '../lib/processes.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'], echo: { interval: 0.005 } };
 const slow = { dialect: 'echo', models: ['slow'], echo: { interval: 0.05 } };
 const config = (more = {}) => ({ workers: 2, providers: { echo, slow }, ...more });
 const words = (n) => Array.from({ length: n }, (_, i) => `word${i}`).join(' ');
 const chat = (model = 'echo', content = 'hello', more = {}) => ({ path: '/v1/chat/completions', json: { model, messages: [{ role: 'user', content }], ...more } });
+async function freePort() {
+	const server = net.createServer().listen(0, '127.0.0.1');
+	await new Promise((done) => server.once('listening', done));
+	const { port } = server.address();
+	await new Promise((done) => server.close(done));
+	return port;
+}
 const read = (d, name) => (existsSync(join(d.dir, name)) ? readFileSync(join(d.dir, name), 'utf8') : undefined);
 const skip = underValgrind && 'valgrind does not follow the new master';
 
@@ -317,7 +325,7 @@ scenario('an upgrade that fails, twenty times, leaves all as it was', async (s) 
 	};
 	const config = d.config;
 	assert.equal((await s.request(d, chat())).status, 200);
-	const before = descriptorCount(d.pid);
+	const [before, resident] = [descriptorCount(d.pid), residentKib(d.pid)];
 	const cases = [
 		[() => replace(undefined), /cannot execute .*: No such file or directory; all is as before/],
 		[() => replace('#!/bin/sh\n', 0o644), /cannot execute .*: Permission denied; all is as before/],
@@ -336,6 +344,7 @@ scenario('an upgrade that fails, twenty times, leaves all as it was', async (s) 
 	for (let i = 0; i < 5; i++)
 		assert.match(await fails(s, d), /error master\[\d+\]: .*api-router\.conf:\d+: .*nonsense[^]*the new master \(pid \d+\) exited with status 78; /);
 	assert.equal(descriptorCount(d.pid), before);
+	assert.ok(residentKib(d.pid) - resident < 512, `${resident} KiB became ${residentKib(d.pid)}`);
 	assert.equal((await d.run('-s', 'reopen')).code, 0, 'it holds its pid file');
 	assert.equal((await samples(s, d))('upgrades_total', 'failed'), 20);
 	d.writeConfig(config);
@@ -376,6 +385,42 @@ scenario('kill -9 of the old master in the middle of an upgrade: the new one ser
 	await end(d);
 }, { skip });
 
+scenario('kill -9 of the old master before the new one is ready: that serves all the same', async (s) => {
+	const path = program(s);
+	const d = await start(s, {}, { binary: path });
+	renameSync(path, `${path}.good`);
+	const go = join(d.dir, 'go');
+	writeFileSync(path, `#!/bin/sh\nwhile [ ! -e ${go} ]; do sleep 0.05; done\nexec ${path}.good "$@"\n`, { mode: 0o755 });
+	d.signal('SIGUSR2');
+	const pid = await until(() => d.children().find((p) => p.command.startsWith('/bin/sh'))?.pid, 'it waits');
+	d.processes();
+	d.signal('SIGKILL');
+	await until(() => d.exit, 'the old master is dead');
+	writeFileSync(go, '');
+	await d.waitLog(new RegExp(`info master\\[${pid}\\]: ready: 2 workers, generation 2\n`), { ms: 20000 });
+	await d.waitLog(new RegExp(`info master\\[${pid}\\]: the old master \\(pid ${d.pid}\\) has ended\n`));
+	follow(d, pid);
+	assert.equal((await s.request(d, chat())).status, 200);
+	assert.equal(read(d, 'pid'), `${pid}\n`);
+	await until(() => !existsSync(join(d.dir, 'pid.oldbin')), 'what the old one left is removed');
+	await end(d);
+}, { skip });
+
+scenario('the pid file is not changed by a reload while there are two masters', async (s) => {
+	const d = await start(s);
+	const pid = await upgrade(d);
+	d.writeConfig(config({ pid_file: join(d.dir, 'pid2') }));
+	d.signal('SIGHUP');
+	await d.waitLog(new RegExp(`error master\\[${d.pid}\\]: .*api-router\\.conf: pid_file: cannot be changed while there is another master\n.*reload failed: generation 1 stays in service\n`));
+	assert.equal(read(d, 'pid.oldbin'), `${d.pid}\n`);
+	await finish(d, pid);
+	d.signal('SIGHUP');
+	await d.waitLog(new RegExp(`master\\[${pid}\\]: ready: 2 workers, generation 3\n`));
+	assert.equal(read(d, 'pid2'), `${pid}\n`);
+	assert.equal(read(d, 'pid'), undefined);
+	await end(d);
+}, { skip });
+
 scenario('a program with another layout of the tables starts them afresh, and says so', async (s) => {
 	const path = program(s);
 	const d = await start(s, {}, { binary: path });
@@ -406,18 +451,21 @@ scenario('-D, -p, a relative path and a link in front of the program hold', asyn
 	s.keep({ report: () => read(d, 'log') ?? '', stop: () => {} });
 	d.writeConfig(config({ log: { file: join(d.dir, 'log') }, access_log: { file: 'off' } }));
 	const wait = (pattern) => until(() => read(d, 'log')?.match(pattern), `the log has ${pattern}`);
-	const run = await d.runBare('-c', 'api-router.conf', '-D');
+	const port = await freePort();
+	const run = await d.runBare('-c', 'api-router.conf', '-D', '-p', String(port));
 	assert.deepEqual([run.code, run.output], [0, '']);
 	await d.adopt(Number(read(d, 'pid')));
 	const first = d.pid;
-	d.port = Number((await wait(/listening on 127\.0\.0\.1:(\d+)\n/))[1]);
+	d.port = port;
+	await wait(new RegExp(`listening on 127\\.0\\.0\\.1:${port}\n`));
 	copyFileSync(path, join(dirname(path), 'other'));
 	rmSync(link);
 	symlinkSync('other', link);
 	assert.deepEqual(await d.run('-s', 'upgrade').then((r) => [r.code, r.output]), [0, '']);
 	const pid = Number((await wait(/the new master \(pid (\d+)\) serves as well/))[1]);
 	assert.equal(read(d, 'pid'), `${pid}\n`);
-	assert.equal(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), `${link}\0-c\0api-router.conf\0-D\0-c\0${d.configFile}\0`);
+	assert.equal(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), `${link}\0-c\0api-router.conf\0-D\0-p\0${port}\0-c\0${d.configFile}\0`);
+	await wait(new RegExp(`master\\[${pid}\\]: listening on 127\\.0\\.0\\.1:${port}, inherited\n`));
 	assert.equal(descriptors(pid)[0], '/dev/null');
 	d.processes();
 	process.kill(Number(read(d, 'pid.oldbin')), 'SIGQUIT');
