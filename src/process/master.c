@@ -654,7 +654,8 @@ master_close(struct master *m)
 		generation_free(g, &f->sockets);
 	}
 	struct claim nothing = { 0 };
-	sockets_release(&f->sockets, &nothing); /* what was inherited, and the start did not claim */
+	sockets_release(&f->sockets,
+		&nothing); /* what was inherited, and the start did not claim */
 	shm_forget();
 	conf_files_free(&f->files);
 	series_close(&f->counts);
