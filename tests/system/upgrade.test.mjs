@@ -6,7 +6,7 @@ import { chmodSync, copyFileSync, existsSync, readFileSync, renameSync, rmSync, 
 import net from 'node:net';
 import { dirname, join } from 'node:path';
 import { binary } from '../lib/daemon.mjs';
-import { limit, scenario, underValgrind, until } from '../lib/scenario.mjs';
+import { scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { Load, streamed } from '../lib/load.mjs';
 import { alive, descriptorCount, descriptors, isListening, residentKib, workers } from '../lib/processes.mjs';
 
