@@ -653,9 +653,9 @@ master_close(struct master *m)
 		f->generations = g->next;
 		generation_free(g, &f->sockets);
 	}
+	/* What was inherited, and the start did not get to. */
 	struct claim nothing = { 0 };
-	sockets_release(&f->sockets,
-		&nothing); /* what was inherited, and the start did not claim */
+	sockets_release(&f->sockets, &nothing);
 	shm_forget();
 	conf_files_free(&f->files);
 	series_close(&f->counts);

@@ -139,6 +139,7 @@ scenario('a rate limit goes on over an upgrade, with the size of the table that 
 
 scenario('QUIT to the new master goes back to the old one', async (s) => {
 	const d = await start(s);
+	const files = descriptorCount(d.pid);
 	const load = s.keep(new Load(d, { clients: 6 }));
 	await load.more(20);
 	const pid = await upgrade(d);
@@ -154,6 +155,7 @@ scenario('QUIT to the new master goes back to the old one', async (s) => {
 	assert.deepEqual(load.failed, [], load.report());
 	assert.equal(read(d, 'pid'), `${d.pid}\n`);
 	assert.equal(read(d, 'pid.oldbin'), undefined);
+	assert.equal(descriptorCount(d.pid), files);
 	assert.equal((await d.run('-s', 'reload')).code, 0);
 	await d.waitLog(/ready: 2 workers, generation 3\n/);
 	const now = await samples(s, d);
