@@ -89,29 +89,62 @@ processors(void)
 	return n < 1 ? 1 : n > WORKERS_MOST ? WORKERS_MOST : (unsigned)n;
 }
 
+/* Workers must not be root. */
+static void
+check_user(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	struct str shown = str_head(c->user, 64);
+	config_setting_t *place = conf_named(l->root, "user");
+	/* cppcheck-suppress getpwnamCalled ; there are no threads */
+	const struct passwd *pw = getpwnam(c->user.p);
+
+	if (!pw)
+		conf_error(l, place, "is \"%.*s\", an account that does not exist", STR_ARG(shown));
+	else if (pw->pw_uid == 0)
+		conf_error(l, place,
+			"must be an account of other rights than root's, not \"%.*s\", which has uid 0: leave it out for api-router or nobody",
+			STR_ARG(shown));
+	else if (pw->pw_gid == 0 && c->group.len == 0)
+		conf_error(l, place,
+			"is \"%.*s\", an account in root's group: name another group as group",
+			STR_ARG(shown));
+}
+
+static void
+check_group(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	config_setting_t *place = conf_named(l->root, "group");
+	/* cppcheck-suppress getgrnamCalled */
+	const struct group *gr = getgrnam(c->group.p);
+
+	if (!gr)
+		conf_error(l, place, "is \"%.*s\", a group that does not exist",
+			STR_ARG(str_head(c->group, 64)));
+	else if (gr->gr_gid == 0)
+		conf_error(l, place,
+			"must be another group than root's, not \"%.*s\", which has gid 0: leave it out for the user's own",
+			STR_ARG(str_head(c->group, 64)));
+}
+
 /* Accounts matter only to a master that can become another user. */
 static void
 check_accounts(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
-	bool root = geteuid() == 0;
+	bool root = geteuid() == 0, given = c->user.len > 0;
 
-	if (c->user.len == 0) {
-		/* cppcheck-suppress getpwnamCalled ; there are no threads */
+	if (!given) {
+		/* cppcheck-suppress getpwnamCalled */
 		c->user = getpwnam("api-router") ? STR("api-router") : STR("nobody");
 		if (root && str_eq(c->user, STR("nobody")))
 			log_info("there is no account api-router: workers run as nobody");
-		/* cppcheck-suppress getpwnamCalled */
-	} else if (root && !getpwnam(c->user.p)) {
-		conf_error(l, conf_member(l->root, "user"),
-			"is \"%.*s\", an account that does not exist",
-			STR_ARG(str_head(c->user, 64)));
 	}
-	/* cppcheck-suppress getgrnamCalled */
-	if (root && c->group.len > 0 && !getgrnam(c->group.p))
-		conf_error(l, conf_member(l->root, "group"),
-			"is \"%.*s\", a group that does not exist",
-			STR_ARG(str_head(c->group, 64)));
+	if (root)
+		check_user(l);
+	if (root && c->group.len > 0)
+		check_group(l);
 }
 
 /* The default's directory is the system's, and in the foreground that file may be missing. */

@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -466,6 +467,8 @@ master_run(const struct conf_options *o, conf_report *report)
 		.family = { .options = *o, .verdict = -1, .pid.fd = -1, .coming_pid.fd = -1 }
 	};
 	privilege_no_core();
+	umask(027); /* whatever the caller had: what is made here is nobody else's to read or change
+		     */
 	if (o->detach && (m.family.verdict = daemon_detach()) < 0) {
 		log_error("cannot go into the background: %s", strerror(errno));
 		return EXIT_FAILURE;

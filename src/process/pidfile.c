@@ -61,6 +61,8 @@ pid_write(int fd)
 	int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) != 0)
 		return -1;
+	fchmod(fd,
+		0644); /* whatever umask says: anybody may look; an older file may be another's */
 	ssize_t n = pwrite(fd, text, (size_t)len, 0);
 	if (n >= 0 && n != len)
 		errno = ENOSPC;

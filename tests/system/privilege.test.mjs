@@ -1,8 +1,10 @@
 // privilege: what workers and resolver may still do, and what their memory holds of the configuration.
 
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readSync } from 'node:fs';
-import { scenario, until } from '../lib/scenario.mjs';
+import { chmodSync, closeSync, copyFileSync, openSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { scenario, underValgrind, until } from '../lib/scenario.mjs';
+import { binary } from '../lib/daemon.mjs';
 import { mappings, resolvers, status, workers } from '../lib/processes.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'] };
@@ -26,6 +28,38 @@ scenario('workers and resolver are unprivileged when the daemon was started as r
 			assert.match(status(pid, set), /^0+$/, set);
 		assert.ok(!status(pid, 'Groups').split(' ').includes('0'), 'root\'s groups are gone');
 	}
+}, { skip: notRoot });
+
+scenario('what a service manager lends to the master does not reach its children', async (s) => {
+	const lend = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=+net_bind_service', '--ambient-caps=+net_bind_service'];
+	const dir = s.temporaryDirectory(), copy = join(dir, 'api-router');
+	chmodSync(dir, 0o755); // the master is nobody, and the build may be in a private place
+	copyFileSync(binary, copy);
+	const d = await s.daemon(config(2), { under: lend, binary: copy });
+	assert.equal(status(d.pid, 'CapAmb'), '0000000000000400', 'the master has it');
+	for (const pid of [...workers(d), ...resolvers(d)]) {
+		for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
+			assert.match(status(pid, set), /^0+$/, set);
+	}
+}, { skip: notRoot || underValgrind && 'valgrind would be lent to' });
+
+for (const umask of ['000', '077'])
+	scenario(`files have their own modes, whatever the caller's umask is: ${umask}`, async (s) => {
+		const dir = s.temporaryDirectory();
+		const log = join(dir, 'log');
+		const d = await s.daemon(config(1, { log: { level: 'debug' }, access_log: { file: log } }), { under: ['sh', '-c', `umask ${umask}; exec "$@"`, 'sh'] });
+		const mode = (path) => (statSync(path).mode & 0o777).toString(8);
+		assert.equal(mode(log), '640');
+		assert.equal(mode(join(d.dir, 'pid')), '644');
+		for (const { pid } of d.processes())
+			assert.equal(status(pid, 'Umask'), '0027');
+	}, { skip: underValgrind && 'it runs under valgrind' });
+
+scenario('root\'s own account is an error of the configuration', async (s) => {
+	const d = s.command(config(1, { user: 'root' }));
+	const { code, stderr } = await d.run();
+	assert.equal(code, 78);
+	assert.match(stderr, /^\S+api-router\.conf:\d+: user must be an account of other rights than root's, not "root", which has uid 0: /);
 }, { skip: notRoot });
 
 // The writable and readable mappings of a process in which these bytes stand: [{ access, flags }].

@@ -171,7 +171,7 @@ END_TEST
 	} while (0)
 
 static const char everything[] =
-	"user = \"root\"; group = \"root\"; workers = 3; pid_file = \"/tmp/x.pid\"; open = true;\n"
+	"user = \"daemon\"; group = \"daemon\"; workers = 3; pid_file = \"/tmp/x.pid\"; open = true;\n"
 	"listen = ( { address = \"*\"; port = 8001; admin = true; }, { address = \"::1\"; port = 8002; admin = false; },\n"
 	"	{ address = \"127.0.0.2\"; }, { address = \"192.0.2.1\"; port = 8003; } );\n"
 	"log: { file = \"/tmp/a.log\"; level = \"debug\"; format = \"json\"; };\n"
@@ -207,8 +207,8 @@ static const char everything[] =
 static void
 check_general(const struct conf *c)
 {
-	ck_assert_text(c->user, "root");
-	ck_assert_text(c->group, "root");
+	ck_assert_text(c->user, "daemon");
+	ck_assert_text(c->group, "daemon");
 	ck_assert_uint_eq(c->workers, 3);
 	ck_assert_text(c->pid_file, "/tmp/x.pid");
 	ck_assert(c->pid_file_given && c->open && c->log.given && c->access_log.given);
@@ -745,6 +745,9 @@ START_TEST(accounts_of_root)
 		"user = \"nobody-of-that-name\";\ngroup = \"no-such-group\";" ECHO_,
 		"t.conf:1: user is \"nobody-of-that-name\", an account that does not exist\n"
 		"t.conf:2: group is \"no-such-group\", a group that does not exist\n");
+	refuse((struct conf_options){ .port = 0 }, "\nuser = \"root\";\ngroup = \"root\";" ECHO_,
+		"t.conf:2: user must be an account of other rights than root's, not \"root\", which has uid 0: leave it out for api-router or nobody\n"
+		"t.conf:3: group must be another group than root's, not \"root\", which has gid 0: leave it out for the user's own\n");
 }
 END_TEST
 
