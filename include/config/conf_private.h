@@ -44,15 +44,16 @@ struct conf_file {
 struct conf_place {
 	const char *file;
 	unsigned line;
-	struct str secret;         /* its value where that is one; libconfig never sees it */
+	struct str text;           /* of a string, which libconfig does not see */
 	struct str name;           /* as written; both in the file's bytes */
+	bool hidden;               /* its value is never shown */
 	struct conf_place *next;   /* the one after it in the text */
 	struct conf_place *before; /* the setting before it in the same group */
 };
 
 /*
- * The text of all files, checked and written again for libconfig: includes in their place, secrets
- * left out, numbers in a form that does not wrap, arrays as lists.
+ * The text of all files, checked and written again for libconfig: includes in their place, strings
+ * left empty, numbers in a form that does not wrap, arrays as lists.
  */
 struct conf_text {
 	struct conf_teller *teller;

@@ -6,7 +6,8 @@
  * files of the lists), then check what only the whole can tell. All that is kept lives in one arena
  * of pages, the struct itself included, which conf_seal makes read-only before the first fork.
  * Everything else, libconfig's tree, the texts and half-made TLS contexts, is freed before
- * conf_load returns, and what could hold a secret is wiped.
+ * conf_load returns, well or in vain, and what could hold a secret, the bytes of the files, is
+ * wiped.
  *
  * What can fail is told through the caller's function, all that one run can find, and the answer is
  * then NULL. Nothing of an earlier configuration is touched.
@@ -21,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "config/secret.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
@@ -178,19 +177,6 @@ finish(struct conf_loader *l)
 	conf_providers_finish(l);
 }
 
-/* libconfig keeps a copy of each string: headers, for one, may hold what should not stay in memory.
- */
-static void
-wipe_strings(config_setting_t *s)
-{
-	if (config_setting_type(s) == CONFIG_TYPE_STRING && s->value.sval)
-		secret_wipe(s->value.sval, strlen(s->value.sval));
-	if (!config_setting_is_aggregate(s))
-		return;
-	for (unsigned i = 0; i < conf_length(s); i++)
-		wipe_strings(config_setting_get_elem(s, i));
-}
-
 /* From libconfig's tree to the structs. */
 static void
 read_tree(struct conf_loader *l, struct conf_text *t)
@@ -208,7 +194,6 @@ read_tree(struct conf_loader *l, struct conf_text *t)
 		conf_rate_from_environment(l);
 		conf_group_read(l, l->root, SCOPE_ROOT, l->conf);
 		finish(l);
-		wipe_strings(l->root);
 	}
 	config_destroy(&tree);
 }
@@ -239,8 +224,6 @@ load(const struct conf_options *o, const struct str *text, conf_report *report, 
 		read_tree(&l, &t);
 	if (teller.n == 0 && l.conf->arena.failed)
 		conf_tell(&teller, l.path, 0, "out of memory");
-	if (t.out.p)
-		secret_wipe(t.out.p, t.out.cap);
 	conf_text_free(&t);
 	if (teller.n == 0)
 		return l.conf;

@@ -634,6 +634,9 @@ START_TEST(includes_that_are_wrong)
 	refuse_file("part.conf:1: workers stands twice in this group\n");
 	write_file("part.conf", "user = \"x\"");
 	refuse_file("part.conf:1: a ; is missing after user\n");
+	write_file("main.conf", "user = \"a\"\n@include \"part.conf\"\n;" ECHO_);
+	write_file("part.conf", "\"b\"");
+	refuse_file("main.conf:1: user: a string goes on in another file\n");
 	remove_dir("main.conf", "part.conf", NULL);
 }
 END_TEST
