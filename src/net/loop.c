@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/registers.h"
 #include "net/clock.h"
 
 #define LATER_ROUNDS 4
@@ -311,8 +312,10 @@ run_later(struct loop *l)
 void
 loop_turn(struct loop *l, int max_ms)
 {
-	int found = poll(l->polls, (nfds_t)l->n, sleep_ms(l, max_ms));
+	int found;
 
+	registers_wipe();
+	found = poll(l->polls, (nfds_t)l->n, sleep_ms(l, max_ms));
 	clock_refresh();
 	for (size_t i = l->n; found > 0 && i-- > 0;) {
 		short revents;

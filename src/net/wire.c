@@ -252,6 +252,7 @@ tls_writev(struct wire *w, const struct iovec *iov, int n)
 
 		ERR_clear_error();
 		result = SSL_write(w->ssl, record, (int)len);
+		explicit_bzero(record, len); /* it may be a head with a key: the stack is dumped */
 		if (result > 0) {
 			sent += (size_t)result;
 			continue;

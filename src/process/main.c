@@ -23,6 +23,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/version.h"
 #include "config/secret.h"
 #include "json/text.h"
@@ -291,6 +292,7 @@ open_standard(void)
 int
 main(int argc, char **argv)
 {
+	heap_open();
 	open_standard();
 	char path[PATH_MAX];
 	struct command c = { 0 };

@@ -9,7 +9,7 @@
  * refuses to serve.
  *
  * A build with CORES leaves cores on, for whoever looks for a fault; what holds secrets is left out
- * of them (base/mem).
+ * of them (base/heap).
  *
  * The account is looked up by the master, so that a missing user is an error of the configuration
  * and not of a worker. Whatever then fails in a child is logged, and the child leaves with status
@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/log.h"
 
 #ifdef CORES
@@ -105,6 +106,7 @@ int
 privilege_drop(const struct account *a)
 {
 	privilege_no_core();
+	heap_leave_out();
 	if (geteuid() == 0 && become(a) != 0)
 		return -1;
 	/* A change of ids sets DUMPABLE to 0 as well, but not every worker changes them. */

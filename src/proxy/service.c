@@ -170,6 +170,7 @@ service_second(struct service *s)
 			"the metrics have no room for more series: what is new is counted under other");
 		s->told_full = true;
 	}
+	mem_idle();
 	ROW_SET(s->proxy.row->memory_kib, (uint32_t)(mem_used() / 1024));
 }
 

@@ -1,6 +1,6 @@
 // processes: what /proc says about the daemon's processes.
 
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
 
 const read = (pid, name) => {
 	try {
@@ -27,6 +27,30 @@ export const alive = (pid) => {
 export const status = (pid, name) => read(pid, 'status').match(new RegExp(`^${name}:\\s*(.*)$`, 'm'))?.[1];
 export const residentKib = (pid) => Number(status(pid, 'VmRSS').split(' ')[0]);
 export const mappings = (pid) => read(pid, 'smaps').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).filter(Boolean);
+
+// The readable mappings of a process in which any of these bytes stand: [{ access, name, flags, texts }], flags as in
+// smaps, texts those of the given ones that were found.
+export function where(pid, ...texts) {
+	const memory = openSync(`/proc/${pid}/mem`, 'r');
+	const found = [];
+	for (const mapping of mappings(pid)) {
+		const [, from, to, access, name] = mapping.match(/^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/m);
+		const size = Number(BigInt(`0x${to}`) - BigInt(`0x${from}`));
+		if (access[0] !== 'r' || name.startsWith('[v') || size > 1 << 28) // the last is a sanitizer's
+			continue;
+		const bytes = Buffer.alloc(size);
+		try {
+			readSync(memory, bytes, 0, size, BigInt(`0x${from}`));
+		} catch {
+			continue;
+		}
+		const here = texts.filter((text) => bytes.includes(text));
+		if (here.length > 0)
+			found.push({ access, name, texts: here, flags: mapping.match(/^VmFlags: (.*)$/m)[1].trim().split(' ') });
+	}
+	closeSync(memory);
+	return found;
+}
 
 // What its descriptors lead to: { '3': 'socket:[123]', ... }.
 export function descriptors(pid) {

@@ -1,11 +1,11 @@
 // privilege: what workers and resolver may still do, and what their memory holds of the configuration.
 
 import assert from 'node:assert/strict';
-import { chmodSync, closeSync, copyFileSync, openSync, readSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { binary } from '../lib/daemon.mjs';
-import { mappings, resolvers, status, workers } from '../lib/processes.mjs';
+import { resolvers, status, where, workers } from '../lib/processes.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'] };
 const named = { dialect: 'openai', base_url: 'http://localhost:9/v1', models: ['named'] };
@@ -63,30 +63,6 @@ scenario('root\'s own account is an error of the configuration', async (s) => {
 	assert.equal(code, 78);
 	assert.match(stderr, /^\S+api-router\.conf:\d+: user must be an account of other rights than root's, not "root", which has uid 0: /);
 }, { skip: notRoot });
-
-// The writable and readable mappings of a process in which these bytes stand: [{ access, flags }].
-function where(pid, text) {
-	const memory = openSync(`/proc/${pid}/mem`, 'r');
-	const found = [];
-	for (const mapping of mappings(pid)) {
-		const [, from, to, access, name] = mapping.match(/^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/m);
-		if (access[0] !== 'r' || name.startsWith('[v'))
-			continue;
-		const size = Number(BigInt(`0x${to}`) - BigInt(`0x${from}`));
-		if (size > 1 << 28) // a sanitizer's
-			continue;
-		const bytes = Buffer.alloc(size);
-		try {
-			readSync(memory, bytes, 0, size, BigInt(`0x${from}`));
-		} catch {
-			continue;
-		}
-		if (bytes.includes(text))
-			found.push({ access, name, flags: mapping.match(/^VmFlags: (.*)$/m)[1].trim().split(' ') });
-	}
-	closeSync(memory);
-	return found;
-}
 
 scenario('the configuration cannot be written in any process, and keys are nowhere else and in no dump', async (s) => {
 	const [key, fromEnvironment] = ['literal-key-5f1c7a90', 'environment-key-77d1e3b2'];
