@@ -160,6 +160,7 @@ struct conf {
 	struct arena arena;
 	struct str path; /* absolute */
 	struct str user, group;
+	bool seccomp;     /* workers are confined */
 	unsigned workers; /* "auto" resolved */
 	struct str pid_file;
 	bool pid_file_given;

@@ -143,6 +143,7 @@ heap_open(void)
 	mallopt(M_TRIM_THRESHOLD, -1);
 	mallopt(M_MMAP_THRESHOLD, MAPPED_LEAST);
 	mallopt(M_TOP_PAD, GROW);
+	mallopt(M_ARENA_MAX, 1); /* also where the break cannot grow */
 	CRYPTO_set_mem_functions(openssl_get, openssl_again, openssl_put);
 	first = malloc(1); /* near the start of the break: little has been asked for */
 	from = to = page_of((uintptr_t)first);

@@ -38,13 +38,14 @@ unlink_child(struct family *f, pid_t pid)
 	return c;
 }
 
-/* "exited with status 1", "was killed by signal 9 (Killed)" */
+/* "exited with status 1", "was killed by signal 9 (Killed)"; SIGSYS is the filter's (sandbox). */
 static void
 how_it_died(int status, char *out, size_t size)
 {
 	if (WIFSIGNALED(status))
-		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
-			strsignal(WTERMSIG(status)));
+		snprintf(out, size, "was killed by signal %d (%s%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)),
+			WTERMSIG(status) == SIGSYS ? ", forbidden by seccomp" : "");
 	else
 		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
 }

@@ -24,6 +24,7 @@
 
 #include "process/reap.h"
 #include "process/resolver.h"
+#include "process/sandbox.h"
 
 void
 reload_report(void *ctx, const char *file, unsigned line, const char *text)
@@ -74,6 +75,8 @@ reload_start(struct family *f, struct generation *g)
 	g->number = ++f->last_number;
 	g->next = f->generations;
 	f->generations = g;
+	if (g->conf->seccomp)
+		sandbox_prepare();
 	children_start(f, g);
 }
 

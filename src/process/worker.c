@@ -1,6 +1,7 @@
 /*
  * worker: one process that serves. Forked by the master with everything that it needs; drops its
- * privileges, opens the service, says that it is ready, and runs its loop.
+ * privileges, opens the service, confines itself (sandbox), says that it is ready, and runs its
+ * loop.
  *
  *	start ──ready byte──> READY ──QUIT, the master's death──> DRAINING ──done or limit──> exit 0
  *	                        └──────────────TERM───────────────┴──> service_stop ──> exit 0
@@ -23,6 +24,7 @@
 #include "net/clock.h"
 #include "net/signals.h"
 #include "process/channel.h"
+#include "process/sandbox.h"
 
 #define BEAT_MS 1000
 #define GRACE_MS 1000   /* for /health to be seen draining, when the service goes away */
@@ -132,6 +134,8 @@ worker_open(struct worker *w, const struct worker_start *start)
 	w->service = service_open(&w->start);
 	if (w->service == NULL)
 		return EXIT_FAILURE;
+	if (w->start.conf->seccomp)
+		sandbox_enter();
 	ROW_SET(w->start.row->state, ROW_READY);
 	loop_timer_set(w->start.loop, &w->beat, BEAT_MS);
 	return channel_ready(&w->channel) == 0 ? 0 : EXIT_FAILURE;

@@ -1,6 +1,7 @@
 // privilege: what workers and resolver may still do, and what their memory holds of the configuration.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { scenario, underValgrind, until } from '../lib/scenario.mjs';
@@ -13,6 +14,8 @@ const config = (workers, more = {}) => ({ workers, providers: { echo, named }, .
 const chat = { path: '/v1/chat/completions', json: { model: 'echo', messages: [{ role: 'user', content: 'hello' }] } };
 const ownMemory = (process.getuid() !== 0 && 'this is for root') || (/\bsan/.test(process.env.API_ROUTER_BUILD ?? '') && 'a sanitizer keeps what was freed') ||
 	(underValgrind && 'valgrind has memory of its own');
+const watched = (/\bsan/.test(process.env.API_ROUTER_BUILD ?? '') && 'sanitizers make calls of their own') || (underValgrind && 'valgrind makes calls of its own');
+const noGdb = spawnSync('gdb', ['--version']).status !== 0 && 'there is no gdb';
 const notRoot = process.getuid() !== 0 && 'this is for root';
 
 scenario('workers and resolver are unprivileged when the daemon was started as root', async (s) => {
@@ -31,6 +34,45 @@ scenario('workers and resolver are unprivileged when the daemon was started as r
 		assert.ok(!status(pid, 'Groups').split(' ').includes('0'), 'root\'s groups are gone');
 	}
 }, { skip: notRoot });
+
+scenario('workers are confined, unless the configuration says otherwise', async (s) => {
+	const d = await s.daemon(config(2));
+	for (const pid of [d.pid, ...resolvers(d)])
+		assert.equal(status(pid, 'Seccomp'), '0');
+	const confined = workers(d);
+	for (const pid of confined)
+		assert.equal(status(pid, 'Seccomp'), '2');
+	d.writeConfig(config(2, { seccomp: false }));
+	d.signal('SIGHUP');
+	await until(() => workers(d).length === 2 && !workers(d).some((pid) => confined.includes(pid)), 'the next generation', 15000);
+	for (const pid of workers(d))
+		assert.equal(status(pid, 'Seccomp'), '0');
+	assert.equal((await s.request(d, chat)).status, 200);
+	d.writeConfig(config(1, { seccomp: true }));
+	d.signal('SIGHUP');
+	await until(() => workers(d).length === 1, 'the one after it', 15000);
+	assert.equal(status(workers(d)[0], 'Seccomp'), '2');
+	assert.ok(!d.log.includes('seccomp'), 'nothing to be said');
+}, { skip: watched });
+
+scenario('a worker that makes a call of its own is killed, told of and replaced', async (s) => {
+	const d = await s.daemon(config(1));
+	const [worker] = workers(d);
+	// It is made to, as by an attacker: the program has no such call.
+	spawnSync('gdb', ['-nx', '-batch', '-iex', 'set auto-load off', '-p', String(worker), '-ex', 'call (int)getppid()'],
+		{ stdio: 'pipe', env: { ...process.env, DEBUGINFOD_URLS: '' } });
+	await d.waitLog(new RegExp(`error master\\[\\d+\\]: worker 0 \\(pid ${worker}, generation 1\\) was killed by signal 31 \\(Bad system call, forbidden by seccomp\\) after [\\d.]+ s\n`));
+	await until(() => workers(d).length === 1 && workers(d)[0] !== worker, 'it is replaced', 10000);
+	assert.equal((await s.request(d, chat)).status, 200);
+}, { skip: watched || notRoot || noGdb });
+
+scenario('a worker that aborts says so, not that it was forbidden to', async (s) => {
+	const d = await s.daemon(config(1));
+	const [worker] = workers(d);
+	spawnSync('gdb', ['-nx', '-batch', '-iex', 'set auto-load off', '-p', String(worker), '-ex', 'handle SIGABRT nostop pass', '-ex', 'call (void)abort()'],
+		{ stdio: 'pipe', env: { ...process.env, DEBUGINFOD_URLS: '' } });
+	await d.waitLog(new RegExp(`worker 0 \\(pid ${worker}, generation 1\\) was killed by signal 6 \\(Aborted\\)`));
+}, { skip: watched || notRoot || noGdb });
 
 scenario('what a service manager lends to the master does not reach its children', async (s) => {
 	const lend = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=+net_bind_service', '--ambient-caps=+net_bind_service'];
