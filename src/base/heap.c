@@ -28,6 +28,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifdef SANITIZED
+enum { WANTED = 0 };
+#else
+enum { WANTED = 1 };
+#endif
+
 #define MAPPED_LEAST (4 << 20) /* bytes of a block that has a mapping of its own */
 #define GROW (256 << 10)       /* bytes that the break grows by, at least */
 
@@ -137,9 +143,10 @@ openssl_put(void *p, const char *file, int line)
 void
 heap_open(void)
 {
-#ifndef SANITIZED
 	void *first;
 
+	if (!WANTED)
+		return;
 	mallopt(M_TRIM_THRESHOLD, -1);
 	mallopt(M_MMAP_THRESHOLD, MAPPED_LEAST);
 	mallopt(M_TOP_PAD, GROW);
@@ -151,5 +158,4 @@ heap_open(void)
 		from = to = UINTPTR_MAX;
 	free(first);
 	heap_leave_out();
-#endif
 }

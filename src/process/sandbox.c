@@ -10,8 +10,9 @@
  *	master: sandbox_prepare ── libseccomp: list -> BPF ──fork──> worker: sandbox_enter
  *
  * libseccomp works in the master alone, once: a worker hands the finished program to the kernel.
- * What libraries would open at their first use, the zone of the time and the size of the memory, is
- * asked for before. Certificates of the system were read by the master (net/tls).
+ * What libraries would open at their first use, OpenSSL's configuration, the zone of the time and
+ * the size of the memory, is asked for before. Certificates of the system were read by the master
+ * (net/tls).
  *
  * A kernel or a container without seccomp is no reason not to serve: it is said once.
  */
@@ -35,6 +36,13 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/secret.h"
+
+#ifdef SANITIZED
+enum { WANTED = 0 };
+#else
+enum { WANTED = 1 };
+#endif
 
 /* Whatever their arguments are. What a machine has not is left out by libseccomp. */
 static const int allowed[] = {
@@ -169,21 +177,29 @@ compile(scmp_filter_ctx *ctx)
 	return failed;
 }
 
+/* OpenSSL reads its configuration, and what that names, when it is first asked for something. */
+static void
+ask_openssl(void)
+{
+	uint8_t out[SECRET_HASH];
+	secret_hash(STR(""), out);
+	secret_random(out, sizeof out);
+}
+
 void
 sandbox_prepare(void)
 {
-#ifndef SANITIZED
-	static bool tried;
+	static bool tried = !WANTED;
 	if (tried)
 		return;
 	tried = true;
+	ask_openssl();
 	scmp_filter_ctx *ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int failed = ctx == NULL ? -ENOSYS : compile(ctx);
 	if (failed)
 		log_warn("workers run without a seccomp filter: %s", strerror(-failed));
 	if (ctx != NULL)
 		seccomp_release(ctx);
-#endif
 }
 
 static int
