@@ -115,21 +115,21 @@ allow_some(scmp_filter_ctx *ctx)
 	} rules[] = {
 		/* to providers, and to the system's log */
 		{ SCMP_SYS(socket), 2,
-			{ SCMP_A0(SCMP_CMP_EQ, AF_INET),
+			{ SCMP_A0(SCMP_CMP_EQ, AF_INET, 0),
 				SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM) } },
 		{ SCMP_SYS(socket), 2,
-			{ SCMP_A0(SCMP_CMP_EQ, AF_INET6),
+			{ SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0),
 				SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM) } },
 		{ SCMP_SYS(socket), 2,
-			{ SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+			{ SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0),
 				SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM) } },
 		{ SCMP_SYS(mmap), 1, { not_executable } },
 		/* what sort of file a new log is; fstat comes as either of two */
-		{ SCMP_SYS(fcntl), 1, { SCMP_A1(SCMP_CMP_EQ, F_GETFL) } },
+		{ SCMP_SYS(fcntl), 1, { SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0) } },
 		{ SCMP_SYS(fstat), 0, { { 0 } } },
-		{ SCMP_SYS(newfstatat), 1, { SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH) } },
+		{ SCMP_SYS(newfstatat), 1, { SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0) } },
 		/* abort() */
-		{ SCMP_SYS(tgkill), 1, { SCMP_A2(SCMP_CMP_EQ, SIGABRT) } },
+		{ SCMP_SYS(tgkill), 1, { SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0) } },
 	};
 	for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
 		int failed = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].call, rules[i].n,
