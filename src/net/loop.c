@@ -15,7 +15,9 @@
  * A turn: poll (until the next key, or not at all when work waits) - refresh the clock - dispatch -
  * timers - deferred work. Nothing here fails but the growth of an array: loop_add then returns -1
  * and its caller refuses that connection. Heap room is made when a timer enters: a process without
- * memory for a pointer aborts, and its master starts another.
+ * memory for a pointer aborts, and its master starts another. Where poll itself refuses, since
+ * somebody has lowered the limit of descriptors below what is open or the kernel lacks memory, the
+ * loop goes on in parts, more slowly, and never spins.
  */
 #include "net/loop.h"
 
@@ -29,6 +31,7 @@
 #include "net/clock.h"
 
 #define LATER_ROUNDS 4
+#define PAUSE_MS 10 /* between two looks where poll refuses to wait */
 
 struct loop {
 	struct pollfd *polls;
@@ -308,11 +311,41 @@ run_later(struct loop *l)
 	}
 }
 
+/*
+ * poll takes no more entries than the process may have descriptors (EINVAL), and can lack memory
+ * for many (ENOMEM): then they are asked in parts, as large as it takes, none of which waits. Where
+ * nothing is ready a pause stands for the wait.
+ */
+static int
+poll_parts(struct loop *l, int wait_ms)
+{
+	size_t part = l->n, done = 0;
+	int found = 0;
+
+	while (done < l->n && part > 0) {
+		size_t some = l->n - done < part ? l->n - done : part;
+		int n = poll(l->polls + done, (nfds_t)some, 0);
+
+		if (n < 0 && errno != EINTR)
+			part = some / 2;
+		else if (n >= 0) {
+			found += n;
+			done += some;
+		}
+	}
+	if (found == 0)
+		poll(NULL, 0, wait_ms >= 0 && wait_ms < PAUSE_MS ? wait_ms : PAUSE_MS);
+	return found;
+}
+
 void
 loop_turn(struct loop *l, int max_ms)
 {
-	int found = poll(l->polls, (nfds_t)l->n, sleep_ms(l, max_ms));
+	int wait_ms = sleep_ms(l, max_ms);
+	int found = poll(l->polls, (nfds_t)l->n, wait_ms);
 
+	if (found < 0 && errno != EINTR)
+		found = poll_parts(l, wait_ms);
 	clock_refresh();
 	for (size_t i = l->n; found > 0 && i-- > 0;) {
 		short revents;

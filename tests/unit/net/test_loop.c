@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -436,7 +437,40 @@ START_TEST(test_run_and_stop)
 }
 END_TEST
 
+/* A process whose limit of descriptors was lowered below what it waits for: poll(2) takes no more
+ * entries than that, and yet everybody is told and timers run. */
+START_TEST(test_more_than_the_limit)
+{
+	struct rlimit limit, low;
+
+	open_all(WANT_READ);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	for (rlim_t most = 1; most < MANY; most += 6) {
+		low.rlim_cur = most;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+		for (unsigned i = 0; i < MANY; i++) {
+			peers[i].told = 0;
+			ck_assert_int_eq(write(peers[i].far, "x", 1), 1);
+		}
+		n_order = 0;
+		loop_turn(loop, -1);
+		for (unsigned i = 0; i < MANY; i++) {
+			char byte;
+
+			ck_assert_uint_eq(peers[i].told, 1);
+			ck_assert_int_eq(read(peers[i].watch.fd, &byte, 1), 1);
+		}
+		loop_turn(loop, -1); /* nothing: it comes back all the same */
+		ck_assert_uint_eq(n_order, MANY);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close_all();
+}
+END_TEST
+
 UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal_of_any,
 	test_who_comes_back_waits_for_the_next_turn, test_what_is_told, test_timers_as_in_a_model,
 	test_timers_in_order, test_timer_that_sets_itself, test_timer_that_clears_others,
-	test_later_once_and_in_order, test_later_cannot_hold_the_loop, test_run_and_stop)
+	test_later_once_and_in_order, test_later_cannot_hold_the_loop, test_run_and_stop,
+	test_more_than_the_limit)
