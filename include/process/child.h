@@ -70,6 +70,9 @@ void children_start(struct family *f, struct generation *g);
 #define ONLY_WORKERS (1u << CHILD_WORKER)
 #define ONLY_RESOLVERS (1u << CHILD_RESOLVER)
 void children_signal(const struct family *f, const struct generation *g, unsigned kinds, int signo);
+/* Tell the resolvers of a generation (NULL: of all) to end, one that was stopped too: nobody
+ * watches them, and without their end neither a generation nor the master has one. */
+void children_end_resolvers(const struct family *f, const struct generation *g);
 /* Workers of a generation that are ready. */
 unsigned children_ready(const struct generation *g);
 /* Workers alive, of any generation. */

@@ -65,12 +65,18 @@ struct clients {
 	struct gather_out gather;
 };
 
+/* Connections past the limit that are there to be told so. */
+#define CLIENTS_RESERVE 16
+
 void clients_open(struct clients *c, struct proxy *p, unsigned limit);
 /*
  * Take over an accepted descriptor. Without room the oldest with an unfinished head is evicted,
  * else the oldest idle one, else one that lingers; if there is none either, this one gets a 503.
  */
 void client_accept(struct clients *c, int fd, const union sock_address *peer, bool admin);
+/* Close the connection that has been idle longest, or has lingered longest, for its descriptor.
+ * False: there is none. */
+bool clients_spare(struct clients *c);
 /*
  * The worker leaves: idle ones are given at most 10 s more for one last request; the loop is
  * stopped when the last has gone. Replies say Connection: close (proxy->draining, set by the

@@ -14,6 +14,7 @@ struct listeners {
 	size_t n;
 	struct loop_timer timer; /* while it takes no connections: when to look again */
 	uint64_t away_since_ms;  /* 0: it takes connections */
+	uint64_t told_ms;        /* when accepting last failed for want of something; 0: never */
 	bool closed;
 };
 

@@ -205,9 +205,11 @@ child_fork(struct family *f, const struct child *c, int channel)
 }
 
 static int
-not_born(const struct slot *s, const char *why)
+not_born(struct family *f, const struct slot *s, const char *why)
 {
+	const struct count_key k = { .metric = METRIC_START_FAILURES };
 	char name[CHILD_NAME];
+	count_add(&f->counts, &k, 1);
 	bool resolver = s == &s->generation->resolver;
 	child_name(resolver ? CHILD_RESOLVER : CHILD_WORKER, s->number, name);
 	log_error("cannot start %s: %s", name, why);
@@ -221,18 +223,18 @@ child_spawn(struct family *f, struct slot *s)
 	int channel;
 	struct child *c = child_new(f, s, &channel, &why);
 	if (c == NULL)
-		return not_born(s, why);
+		return not_born(f, s, why);
 	/* In the loop before the fork: afterwards nothing may fail. */
 	if (loop_add(f->loop, &c->watch, WANT_READ) != 0) {
 		child_discard(c, channel);
-		return not_born(s, "out of memory");
+		return not_born(f, s, "out of memory");
 	}
 	c->pid = child_fork(f, c, channel);
 	if (c->pid < 0) {
 		int saved = errno;
 		loop_remove(f->loop, &c->watch);
 		child_discard(c, channel);
-		return not_born(s, strerror(saved));
+		return not_born(f, s, strerror(saved));
 	}
 	close(channel);
 	c->born_ms = clock_ms();
@@ -261,6 +263,13 @@ children_signal(const struct family *f, const struct generation *g, unsigned kin
 	for (const struct child *c = f->children; c != NULL; c = c->next)
 		if ((g == NULL || c->generation == g) && (kinds & 1u << c->kind))
 			kill(c->pid, signo);
+}
+
+void
+children_end_resolvers(const struct family *f, const struct generation *g)
+{
+	children_signal(f, g, ONLY_RESOLVERS, SIGTERM);
+	children_signal(f, g, ONLY_RESOLVERS, SIGCONT);
 }
 
 unsigned

@@ -319,7 +319,7 @@ progress_leave(struct master *m)
 		loop_stop(f->loop);
 	} else if (m->phase == QUITTING && children_workers(f) == 0 && !m->resolvers_told) {
 		m->resolvers_told = true;
-		children_signal(f, NULL, ONLY_RESOLVERS, SIGTERM);
+		children_end_resolvers(f, NULL);
 	}
 }
 
@@ -425,6 +425,7 @@ master_open(struct master *m)
 	}
 	f->row = scoreboard_claim_master(f->board);
 	series_open(&f->counts, f->series, scoreboard_index(f->board, f->row));
+	count_begin(&f->counts);
 	if (signals_open(f->loop, actions, m) != 0) {
 		log_error("cannot catch signals: %s", strerror(errno));
 		return -1;

@@ -1,7 +1,8 @@
 /*
  * reap: deaths.
  *
- * Every child that dies gets one line in the log: who, which generation, how, how old. Its row
+ * Every child that dies gets one line in the log: who, which generation, how, how old. The
+ * connections that it still had, as its row says, are counted as closed by its death. Then the row
  * goes back to the scoreboard, and only now, when its pid has been waited for, may another worker
  * have it. Whether somebody takes the dead one's place:
  *
@@ -76,6 +77,15 @@ count_exit(struct family *f, const struct child *c, int status)
 }
 
 static void
+count_lost(struct family *f, enum side side, uint32_t n)
+{
+	const struct count_key k = { .metric = METRIC_CLOSES,
+		.detail = count_close(side, CLOSE_LOST) };
+	if (n > 0)
+		count_add(&f->counts, &k, n);
+}
+
+static void
 on_respawn(struct loop_timer *t)
 {
 	struct slot *s = (struct slot *)(void *)((char *)t - offsetof(struct slot, respawn));
@@ -128,8 +138,11 @@ bury(struct family *f, struct child *c, int status)
 	loop_remove(f->loop, &c->watch);
 	loop_timer_clear(f->loop, &c->deadline);
 	close(c->watch.fd);
-	if (c->row != NULL)
+	if (c->row != NULL) {
+		count_lost(f, SIDE_CLIENT, ROW_GET(c->row->clients));
+		count_lost(f, SIDE_UPSTREAM, ROW_GET(c->row->upstreams));
 		scoreboard_release(c->row);
+	}
 	c->generation->children--;
 	obituary(c, status, age_ms);
 	if (c->kind == CHILD_WORKER)

@@ -156,7 +156,7 @@ reload_retire(struct family *f, struct generation *g)
 		loop_timer_clear(f->loop, &g->workers[i].respawn);
 	loop_timer_clear(f->loop, &g->resolver.respawn);
 	children_signal(f, g, ONLY_WORKERS, SIGQUIT);
-	children_signal(f, g, ONLY_RESOLVERS, SIGTERM);
+	children_end_resolvers(f, g);
 	sockets_release(&f->sockets, &g->claim);
 }
 

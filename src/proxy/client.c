@@ -28,7 +28,6 @@
 #define LINGER_MS 2000       /* between two reads of what still comes */
 #define LINGER_MOST_MS 30000 /* in all */
 #define DRAIN_IDLE_MS 10000
-#define RESERVE 16 /* connections past the limit that are told so */
 
 static const struct request_ops ops;
 
@@ -645,15 +644,27 @@ make_room(struct clients *all)
 	return all->n < all->limit;
 }
 
+bool
+clients_spare(struct clients *all)
+{
+	struct client *c =
+		all->oldest[CLIENT_IDLE] ? all->oldest[CLIENT_IDLE] : all->oldest[CLIENT_LINGER];
+
+	if (!c)
+		return false;
+	client_close(c, END_REFUSED, CLOSE_EVICTED);
+	return true;
+}
+
 void
 client_accept(struct clients *all, int fd, const union sock_address *peer, bool admin)
 {
-	bool room = make_room(all), reserve = all->n < all->limit + RESERVE;
+	bool room = make_room(all), reserve = all->n < all->limit + CLIENTS_RESERVE;
 	struct client *c = room || reserve ? mem_get(sizeof *c) : NULL;
 
 	if (!c) {
 		close(fd);
-		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_EVICTED);
+		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_FULL);
 		return;
 	}
 	memset(c, 0, sizeof *c);
@@ -672,7 +683,7 @@ client_accept(struct clients *all, int fd, const union sock_address *peer, bool 
 	client_head(c);
 	if (!room) {
 		client_refuse(c, 503, "the router has no connections left (limits.connections)");
-		c->why = CLOSE_EVICTED;
+		c->why = CLOSE_FULL;
 	}
 }
 

@@ -12,15 +12,13 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "net/clock.h"
 #include "proxy/listener.h"
 #include "proxy/pool.h"
 
-#define STOP_MS 1000   /* for what the clients are told at a stop to leave */
-#define OTHER_FILES 32 /* descriptors that are neither clients' nor providers' */
+#define STOP_MS 1000 /* for what the clients are told at a stop to leave */
 
 struct service {
 	struct proxy proxy;
@@ -37,22 +35,6 @@ flush_log(struct loop_later *later)
 	struct proxy *p = (struct proxy *)((char *)later - offsetof(struct proxy, log_flush));
 
 	sink_flush(p->access);
-}
-
-/* Connections from clients: each may need another one to a provider. */
-static unsigned
-connection_limit(const struct conf *c)
-{
-	struct rlimit files;
-	size_t most = c->limits.connections;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
-		files.rlim_cur > OTHER_FILES && (files.rlim_cur - OTHER_FILES) / 2 < most) {
-		most = (size_t)(files.rlim_cur - OTHER_FILES) / 2;
-		log_warn("limits.connections is %zu, but %llu descriptors allow for %zu only",
-			c->limits.connections, (unsigned long long)files.rlim_cur, most);
-	}
-	return (unsigned)most;
 }
 
 static void
@@ -116,7 +98,7 @@ service_open(const struct service_start *start)
 	proxy_open(&s->proxy, start);
 	s->grace.on_due = grace_over;
 	s->limit.on_due = limit_over;
-	clients_open(&s->clients, &s->proxy, connection_limit(start->conf));
+	clients_open(&s->clients, &s->proxy, (unsigned)start->conf->limits.connections);
 	listeners_open(&s->listeners, &s->proxy, &s->clients, start->n_sockets);
 	for (size_t i = 0; i < start->n_sockets; i++)
 		listeners_add(&s->listeners, start->sockets[i].fd, start->sockets[i].listen->admin);

@@ -39,6 +39,11 @@ static const struct str token_kinds[] = { STR_INIT("input"), STR_INIT("output"),
 	STR_INIT("cache_read"), STR_INIT("cache_write"), STR_INIT("reasoning") };
 static const struct str exits[] = { STR_INIT("ok"), STR_INIT("failed"), STR_INIT("config"),
 	STR_INIT("signal"), STR_INIT("watchdog") };
+static const struct str accept_failures[] = {
+#define ACCEPT_FAILURE(name, word) STR_INIT(word),
+#include "report/accept_failure.def"
+#undef ACCEPT_FAILURE
+};
 static const struct str results[] = { STR_INIT("ok"), STR_INIT("failed") };
 
 /* A series of the board that is being written. */
@@ -117,6 +122,8 @@ labels(struct writer *w, unsigned has, const struct count_key *k)
 		label_status(w, k->detail);
 	if (has & LABEL_EXIT)
 		label_word(w, STR("reason"), exits, N(exits), k->detail);
+	if (has & LABEL_ACCEPT)
+		label_word(w, STR("reason"), accept_failures, N(accept_failures), k->detail);
 	if (has & LABEL_RESULT)
 		label_word(w, STR("result"), results, N(results), k->detail);
 	if (has & LABEL_CLOSE) {

@@ -166,6 +166,8 @@ fill(void)
 		5);
 	add(1, (struct count_key){ .metric = METRIC_HEARTBEATS }, 6);
 	add(3, (struct count_key){ .metric = METRIC_HEARTBEATS }, 1);
+	add(0, (struct count_key){ .metric = METRIC_ACCEPT_FAILURES, .detail = ACCEPT_DESCRIPTORS },
+		2);
 	add(0, (struct count_key){ .metric = METRIC_WORKER_EXITS, .detail = EXIT_WATCHDOG }, 1);
 	add(0, (struct count_key){ .metric = METRIC_RELOADS, .detail = RESULT_FAILED }, 1);
 }
