@@ -1,6 +1,9 @@
 // processes: what /proc says about the daemon's processes.
 
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { underValgrind } from './scenario.mjs';
 
 const read = (pid, name) => {
 	try {
@@ -63,3 +66,17 @@ export function listens(pid, port) {
 }
 // Does anybody listen on this port?
 export const isListening = (port) => sockets().some((t) => t.local === port && t.state === 10);
+
+// Set a soft limit of a process, as its own user, since root in a container may not do it to others. What it was.
+export function setLimit(pid, what, soft) {
+	const title = { fsize: 'Max file size', nofile: 'Max open files', nproc: 'Max processes' }[what];
+	const [, before] = read(pid, 'limits').match(new RegExp(`^${title} +(\\S+)`, 'm'));
+	const [uid, gid] = ['Uid', 'Gid'].map((name) => status(pid, name).split('\t')[0]);
+	const as = Number(uid) === process.getuid() ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+	const [command, ...args] = [...as, 'prlimit', '--pid', `${pid}`, `--${what}=${soft}:`];
+	const run = spawnSync(command, args, { encoding: 'utf8' });
+	assert.equal(run.status, 0, run.stderr);
+	return before;
+}
+export const noLimits = (['prlimit', 'setpriv'].some((name) => spawnSync(name, ['--version']).status !== 0) && 'there is no prlimit or setpriv')
+	|| (underValgrind && 'valgrind has limits of its own') || false;

@@ -1,13 +1,11 @@
 // overload: what becomes of clients when descriptors, memory, processes or places run out, and what is counted.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { errno, makeFaults, noFaults } from '../lib/faults.mjs';
 import { makeMeter } from '../lib/metrics.mjs';
 import { hasLocalhost, reply, streamHead } from '../lib/peer.mjs';
-import { descriptorCount, resolvers, status, workers } from '../lib/processes.mjs';
-import { scenario, underValgrind, until } from '../lib/scenario.mjs';
+import { descriptorCount, noLimits, resolvers, setLimit, workers } from '../lib/processes.mjs';
+import { scenario, until } from '../lib/scenario.mjs';
 import { chunk, LAST_CHUNK } from '../lib/wire.mjs';
 
 const CHAT = '/v1/chat/completions';
@@ -18,19 +16,6 @@ const EVENT = chunk('data: {"choices":[{"index":0,"delta":{"content":"a"},"finis
 const DONE = Buffer.concat([chunk('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'), LAST_CHUNK]);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Set the soft limit of a process that runs, as its own user: root in a container may not do it to others. What it was.
-function prlimit(pid, what, soft) {
-	const title = { nofile: 'Max open files', nproc: 'Max processes' }[what];
-	const [, before] = readFileSync(`/proc/${pid}/limits`, 'latin1').match(new RegExp(`^${title} +(\\S+)`, 'm'));
-	const [uid, gid] = ['Uid', 'Gid'].map((name) => status(pid, name).split('\t')[0]);
-	const as = Number(uid) === process.getuid() ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
-	const [command, ...args] = [...as, 'prlimit', '--pid', `${pid}`, `--${what}=${soft}:`];
-	const run = spawnSync(command, args, { encoding: 'utf8' });
-	assert.equal(run.status, 0, run.stderr);
-	return before;
-}
-const noPrlimit = (['prlimit', 'setpriv'].some((name) => spawnSync(name, ['--version']).status !== 0) && 'there is no prlimit or setpriv')
-	|| (underValgrind && 'valgrind needs descriptors of its own') || false;
 const OTHERS = 48 + 1; // what a worker keeps for other ends, with one listener
 
 // A client whose request has reached the provider.
@@ -94,7 +79,7 @@ scenario('a limit of descriptors that is lowered while it runs: no client is tak
 	const [pid] = workers(d);
 	const meter = await makeMeter(s, d);
 	await meter.mark();
-	const before = prlimit(pid, 'nofile', OTHERS + 2 * 5);
+	const before = setLimit(pid, 'nofile', OTHERS + 2 * 5);
 	const busy = [];
 	for (let i = 0; i < 5; i++) // the fifth is in the meter's place
 		busy.push(await held(s, d, provider));
@@ -103,7 +88,7 @@ scenario('a limit of descriptors that is lowered while it runs: no client is tak
 	assert.equal(got.status, 503);
 	assert.match(got.json.error.message, /limits\.connections/);
 	assert.ok(descriptorCount(pid) < OTHERS + 2 * 5);
-	prlimit(pid, 'nofile', before);
+	setLimit(pid, 'nofile', before);
 	busy.push(await held(s, d, provider));
 	await d.waitLog(/info worker 0\[\d+\]: descriptors allow for limits\.connections again\n/);
 	for (const one of busy)
@@ -113,7 +98,7 @@ scenario('a limit of descriptors that is lowered while it runs: no client is tak
 	assert.deepEqual(await meter.moved('upstream_errors_total'), {});
 	assert.deepEqual(await meter.moved('accept_failures_total'), {});
 	assert.deepEqual(workers(d), [pid]);
-}, { skip: noPrlimit });
+}, { skip: noLimits });
 
 scenario('no descriptor at all: idle connections give way, the rest wait, and who is served goes on', async (s) => {
 	const provider = await s.peer();
@@ -126,7 +111,7 @@ scenario('no descriptor at all: idle connections give way, the rest wait, and wh
 	const head = await stream.client.readHead();
 	await head.event();
 	await answered(await held(s, d, provider)); // leaves an idle client and an idle connection to the provider
-	const before = prlimit(pid, 'nofile', 3);
+	const before = setLimit(pid, 'nofile', 3);
 	const waiting = await s.connect(d);
 	await waiting.request({ path: '/health' });
 	await d.waitLog(/warn worker 0\[\d+\]: cannot accept connections: Too many open files\n/);
@@ -141,13 +126,13 @@ scenario('no descriptor at all: idle connections give way, the rest wait, and wh
 	await head.finish();
 	assert.equal(head.cut, false);
 	assert.equal(waiting.total, 0);
-	prlimit(pid, 'nofile', before);
+	setLimit(pid, 'nofile', before);
 	assert.equal((await waiting.readReply()).status, 200, 'nobody who waited was lost');
 	meter.forget();
 	const failed = (await meter.moved('accept_failures_total')).descriptors;
 	assert.ok(failed > 0);
 	assert.deepEqual(workers(d), [pid]);
-}, { skip: noPrlimit });
+}, { skip: noLimits });
 
 for (const [name, reason, text] of [['EMFILE', 'descriptors', 'Too many open files'], ['ENFILE', 'system_descriptors', 'Too many open files in system'],
 	['ENOMEM', 'memory', 'Cannot allocate memory'], ['ENOBUFS', 'memory', 'No buffer space available']]) {
@@ -269,7 +254,7 @@ scenario('a worker that cannot be forked is tried again, and a reload meanwhile 
 	const d = await s.daemon({ workers: 2, providers: { e: { dialect: 'echo', models: ['m'] } } }, asNobodyElse);
 	const meter = await makeMeter(s, d);
 	await wait(1100); // so that it has lived, and would be replaced at once
-	const before = prlimit(d.pid, 'nproc', 1);
+	const before = setLimit(d.pid, 'nproc', 1);
 	const [victim, other] = workers(d);
 	process.kill(victim, 'SIGKILL');
 	await d.waitLog(/error master\[\d+\]: cannot start worker \d: Resource temporarily unavailable\n/);
@@ -283,11 +268,11 @@ scenario('a worker that cannot be forked is tried again, and a reload meanwhile 
 	assert.deepEqual(await meter.moved('reloads_total'), { failed: 1 });
 	const failures = (await meter.moved('process_start_failures_total'))[''];
 	assert.ok(failures >= 3, `${failures}`);
-	prlimit(d.pid, 'nproc', before);
+	setLimit(d.pid, 'nproc', before);
 	await until(() => workers(d).length === 2, 'the other one is there', 20000);
 	d.signal('SIGHUP');
 	await d.waitLog(/ready: 2 workers, generation 3\n/);
-}, { skip: noPrlimit });
+}, { skip: noLimits });
 
 scenario('a master without descriptors or memory for a reload: the generation before it stays in service', async (s) => {
 	const faults = makeFaults(s);
@@ -302,17 +287,17 @@ scenario('a master without descriptors or memory for a reload: the generation be
 	await d.waitLog(/error master\[\d+\]: reload failed: generation 1 stays in service\n/);
 	faults.set('map_shared_errno', 0);
 	const after = d.log.length;
-	const limit = prlimit(d.pid, 'nofile', 3);
+	const limit = setLimit(d.pid, 'nofile', 3);
 	d.signal('SIGHUP');
 	await d.waitLog(/error master\[\d+\]: reload failed: generation 1 stays in service\n/, { after });
-	prlimit(d.pid, 'nofile', limit);
+	setLimit(d.pid, 'nofile', limit);
 	assert.deepEqual(await meter.moved('reloads_total'), { failed: 2 });
 	assert.deepEqual(workers(d), pids);
 	assert.equal(descriptorCount(d.pid), before, 'no descriptor is left');
 	d.signal('SIGHUP');
 	await d.waitLog(/ready: 1 workers, generation 2\n/);
 	await answered(busy);
-}, { skip: noFaults || noPrlimit });
+}, { skip: noFaults || noLimits });
 
 scenario('the connections of a worker that dies are counted by the master, so that none is missing', async (s) => {
 	const provider = await s.peer();

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -252,88 +251,6 @@ START_TEST(test_file_gathers)
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_int_eq(st.st_size, 33000 + 65536);
 	sink_close(&s);
-	temp_clear();
-}
-END_TEST
-
-static void
-file_limit(rlim_t bytes)
-{
-	struct rlimit limit;
-
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = bytes;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-/* A file without room takes whole lines only, so that what comes when there is room again never
- * begins in the middle of another, whoever of several writes it. `end` is what fits. */
-static void
-fill_up(struct sink *first, struct sink *second, const char *path, size_t end, const char *want)
-{
-	char all[128];
-
-	signal(SIGXFSZ, SIG_IGN);
-	file_limit(end);
-	line(first, "one\n");
-	line(first, "two\n");
-	line(first, "three\n");
-	sink_flush(first);
-	ck_assert_uint_eq(first->rest, 0);
-	assert_text(file_text(path), want);
-	line(second, "lost as well\n");
-	sink_flush(second);
-	file_limit(RLIM_INFINITY);
-	signal(SIGXFSZ, SIG_DFL);
-	assert_text(file_text(path), want);
-	line(second, "four\n");
-	sink_flush(second);
-	line(first, "five\n");
-	sink_flush(first);
-	snprintf(all, sizeof all, "%sfour\nfive\n", want);
-	assert_text(file_text(path), all);
-	ck_assert_uint_eq(second->lost, 1);
-}
-
-START_TEST(test_file_full)
-{
-	static const struct {
-		size_t end;
-		const char *want;
-		unsigned lost;
-	} cases[] = { { 3, "", 3 }, { 4, "one\n", 2 }, { 6, "one\n", 2 }, { 13, "one\ntwo\n", 1 } };
-
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		const char *path = temp_path("a");
-		struct sink first, second;
-
-		unlink(path);
-		ck_assert_int_eq(sink_open(&first, str_of(path)), 0);
-		ck_assert_int_eq(sink_open(&second, str_of(path)), 0);
-		fill_up(&first, &second, path, cases[i].end, cases[i].want);
-		ck_assert_uint_eq(first.lost, cases[i].lost);
-		sink_close(&first);
-		sink_close(&second);
-	}
-	temp_clear();
-}
-END_TEST
-
-/* The same for one that the shell opened without O_APPEND, whose offset several share. */
-START_TEST(test_stdout_file_full)
-{
-	const char *path = temp_path("a");
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	struct sink first, second;
-
-	divert(STDOUT_FILENO, fd);
-	ck_assert_int_eq(sink_open(&first, STR("stdout")), 0);
-	ck_assert_int_eq(sink_open(&second, STR("stdout")), 0);
-	fill_up(&first, &second, path, 10, "one\ntwo\n");
-	ck_assert_uint_eq(first.lost, 1);
-	sink_close(&first);
-	sink_close(&second);
-	put_back();
 	temp_clear();
 }
 END_TEST
@@ -877,7 +794,7 @@ START_TEST(test_log_syslog)
 END_TEST
 
 UNIT_MAIN("base/log", test_escape, test_escape_cut, test_file, test_file_gathers, test_stdout_file,
-	test_file_full, test_stdout_file_full, test_replace, test_open_fails, test_off,
-	test_pipe_full, test_pipe_pieces, test_pipe_long_line, test_pipe_blocking,
-	test_pipe_reader_gone, test_socket, test_syslog, test_syslog_full, test_log_text,
-	test_log_json, test_log_long, test_log_early, test_log_says_what_was_lost, test_log_syslog)
+	test_replace, test_open_fails, test_off, test_pipe_full, test_pipe_pieces,
+	test_pipe_long_line, test_pipe_blocking, test_pipe_reader_gone, test_socket, test_syslog,
+	test_syslog_full, test_log_text, test_log_json, test_log_long, test_log_early,
+	test_log_says_what_was_lost, test_log_syslog)
