@@ -152,8 +152,8 @@ count_close_of(struct client *c, enum close_reason why)
 {
 	if (c->why != CLOSE_DONE || c->state == CLIENT_LINGER) /* it was decided earlier */
 		why = c->why;
-	count_closed(c->proxy, why);
 	log_debug("the connection of %s is closed: %.*s", c->ip, STR_ARG(close_word(why)));
+	count_closed(c->proxy, why);
 }
 
 static void
@@ -161,13 +161,14 @@ client_close(struct client *c, enum access_end end, enum close_reason why)
 {
 	struct clients *all = c->clients;
 
-	count_close_of(c, why);
 	client_forget(c);
 	drop_request(c, end);
-	list_remove(c);
 	loop_timer_clear(c->proxy->loop, &c->timer);
 	wire_close(&c->wire);
 	c->broken = true;
+	/* One after the other: a worker that is killed in between has it counted twice. */
+	count_close_of(c, why);
+	list_remove(c);
 	all->n--;
 	ROW_SET(c->proxy->row->clients, all->n);
 	loop_later(c->proxy->loop, &c->freed);
