@@ -310,8 +310,7 @@ scenario('the connections of a worker that dies are counted by the master, so th
 	for (let i = 0; i < 3; i++)
 		open.push({ client: await s.connect(d) });
 	await until(async () => (await meter.now('connections'))['client idle'] === 3, 'they are accepted');
-	for (let round = 1; round <= 2; round++) {
-		const [victim] = workers(d);
+	for (const victim of workers(d)) {
 		process.kill(victim, 'SIGKILL');
 		await until(() => workers(d).length === 2 && !workers(d).includes(victim), 'it was replaced', 20000);
 	}
