@@ -17,7 +17,8 @@ struct row {
 	_Atomic uint32_t state;
 	_Atomic int32_t pid;
 	_Atomic uint32_t generation;
-	_Atomic uint32_t heartbeat; /* changes at least once a second in a worker that lives */
+	_Atomic uint32_t heartbeat; /* monotonic seconds, at least once a second in a worker that
+				       lives */
 	/* gauges: zeroed by the master when the worker has died */
 	_Atomic uint32_t clients;        /* client connections open */
 	_Atomic uint32_t clients_active; /* of them: with a request in flight */
@@ -45,8 +46,13 @@ void scoreboard_release(struct row *r);
 struct row *scoreboard_row(struct scoreboard *b, unsigned i);
 /* How many rows were ever claimed: no row at or past this index is in use. */
 unsigned scoreboard_high(const struct scoreboard *b);
-/* Workers of the newest generation that are ready, and the mean of their `clients` in 1/16ths. */
-unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t *clients_16ths);
+/*
+ * Workers of a generation that are ready and move, and the mean of their `clients` in 1/16ths. One
+ * whose heartbeat is older than SCOREBOARD_STILL_S at `now_s` does not move: it takes no share.
+ */
+#define SCOREBOARD_STILL_S 2
+unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t now_s,
+	uint32_t *clients_16ths);
 /* Workers ready, of any generation. */
 unsigned scoreboard_ready(struct scoreboard *b);
 /* The row that the master counts in; it is not a worker's and is never released. */

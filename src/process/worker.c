@@ -62,10 +62,16 @@ tell_lost(struct worker *w)
 }
 
 static void
+beat(struct worker *w)
+{
+	ROW_SET(w->start.row->heartbeat, (uint32_t)(clock_ms() / 1000));
+}
+
+static void
 on_beat(struct loop_timer *t)
 {
 	struct worker *w = (struct worker *)(void *)((char *)t - offsetof(struct worker, beat));
-	ROW_ADD(w->start.row->heartbeat, 1);
+	beat(w);
 	tell_lost(w);
 	count_lost(w);
 	service_second(w->service);
@@ -132,6 +138,7 @@ worker_open(struct worker *w, const struct worker_start *start)
 	w->service = service_open(&w->start);
 	if (w->service == NULL)
 		return EXIT_FAILURE;
+	beat(w);
 	ROW_SET(w->start.row->state, ROW_READY);
 	loop_timer_set(w->start.loop, &w->beat, BEAT_MS);
 	return channel_ready(&w->channel) == 0 ? 0 : EXIT_FAILURE;

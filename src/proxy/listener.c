@@ -4,7 +4,8 @@
  * All workers poll the same listening sockets. A worker takes at most ACCEPT_MOST connections a
  * turn, and one that has more than its share (a sixteenth, and 4, above the mean of its generation)
  * leaves the sockets to the others until that is no longer so; even then it takes one now and then,
- * so that a worker that hangs with few connections cannot keep the others away.
+ * so that a worker that has just stopped with few connections cannot keep the others away. One that
+ * has not moved for a while counts no more.
  *
  * Each connection may need another one to a provider, so a descriptor for that is set aside before
  * it is accepted: what the process may have open, less what it has for other ends, is divided by
@@ -48,7 +49,8 @@ above_share(const struct listeners *l)
 {
 	uint32_t mean, mine = l->clients->n * 16;
 
-	if (scoreboard_mean(l->proxy->board, l->proxy->generation, &mean) < 2)
+	if (scoreboard_mean(l->proxy->board, l->proxy->generation, (uint32_t)(clock_ms() / 1000),
+		    &mean) < 2)
 		return false;
 	return mine > mean + mean / 16 && mine > mean + 4 * 16;
 }

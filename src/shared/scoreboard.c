@@ -108,13 +108,14 @@ scoreboard_high(const struct scoreboard *b)
 }
 
 unsigned
-scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t *clients_16ths)
+scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t now_s, uint32_t *clients_16ths)
 {
 	unsigned ready = 0, high = scoreboard_high(b);
 	uint64_t clients = 0;
 	for (unsigned i = 0; i < high; i++) {
 		const struct row *r = &b->rows[i];
-		if (ROW_GET(r->state) != ROW_READY || ROW_GET(r->generation) != generation)
+		if (ROW_GET(r->state) != ROW_READY || ROW_GET(r->generation) != generation ||
+			(int32_t)(now_s - ROW_GET(r->heartbeat)) > SCOREBOARD_STILL_S)
 			continue;
 		ready++;
 		clients += ROW_GET(r->clients);

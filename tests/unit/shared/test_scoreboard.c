@@ -25,7 +25,7 @@ START_TEST(new_board_is_empty)
 	uint32_t mean = 99;
 	ck_assert_uint_eq(scoreboard_high(b), 0);
 	ck_assert_uint_eq(scoreboard_ready(b), 0);
-	ck_assert_uint_eq(scoreboard_mean(b, 1, &mean), 0);
+	ck_assert_uint_eq(scoreboard_mean(b, 1, 7, &mean), 0);
 	ck_assert_uint_eq(mean, 0);
 	ck_assert(!scoreboard_draining(b));
 	for (unsigned i = 0; i < SCOREBOARD_ROWS; i++)
@@ -158,14 +158,13 @@ END_TEST
 START_TEST(mean_is_of_ready_workers_of_one_generation)
 {
 	static const struct {
-		uint32_t generation, state, clients;
+		uint32_t generation, state, clients, heartbeat;
 	} rows[] = {
-		{ 1, ROW_READY, 1000 },
-		{ 2, ROW_READY, 10 },
-		{ 2, ROW_READY, 21 },
-		{ 2, ROW_STARTING, 500 },
-		{ 2, ROW_DRAINING, 700 },
-		{ 2, ROW_READY, 2 },
+		{ 1, ROW_READY, 1000, 1000 }, { 2, ROW_READY, 10, 1000 - SCOREBOARD_STILL_S },
+		{ 2, ROW_READY, 21, 1001 }, /* later than the turn of who looks */
+		{ 2, ROW_STARTING, 500, 1000 }, { 2, ROW_DRAINING, 700, 1000 },
+		{ 2, ROW_READY, 2, 1000 },
+		{ 2, ROW_READY, 300, 999 - SCOREBOARD_STILL_S }, /* it stands still */
 	};
 	struct scoreboard *b = board_new();
 	uint32_t mean;
@@ -173,18 +172,19 @@ START_TEST(mean_is_of_ready_workers_of_one_generation)
 		struct row *r = scoreboard_claim(b, rows[i].generation);
 		ROW_SET(r->state, rows[i].state);
 		ROW_SET(r->clients, rows[i].clients);
+		ROW_SET(r->heartbeat, rows[i].heartbeat);
 	}
-	ck_assert_uint_eq(scoreboard_mean(b, 2, &mean), 3);
+	ck_assert_uint_eq(scoreboard_mean(b, 2, 1000, &mean), 3);
 	ck_assert_uint_eq(mean, 33 * 16 / 3);
-	ck_assert_uint_eq(scoreboard_mean(b, 1, &mean), 1);
+	ck_assert_uint_eq(scoreboard_mean(b, 1, 1000, &mean), 1);
 	ck_assert_uint_eq(mean, 16000);
-	ck_assert_uint_eq(scoreboard_mean(b, 3, &mean), 0);
+	ck_assert_uint_eq(scoreboard_mean(b, 3, 1000, &mean), 0);
 	ck_assert_uint_eq(mean, 0);
-	ck_assert_uint_eq(scoreboard_ready(b), 4);
+	ck_assert_uint_eq(scoreboard_ready(b), 5);
 	scoreboard_release(scoreboard_row(b, 2));
-	ck_assert_uint_eq(scoreboard_mean(b, 2, &mean), 2);
+	ck_assert_uint_eq(scoreboard_mean(b, 2, 1000, &mean), 2);
 	ck_assert_uint_eq(mean, 12 * 16 / 2);
-	ck_assert_uint_eq(scoreboard_ready(b), 3);
+	ck_assert_uint_eq(scoreboard_ready(b), 4);
 	scoreboard_free(b);
 }
 END_TEST
