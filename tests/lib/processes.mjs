@@ -43,6 +43,8 @@ export function descriptors(pid) {
 	}
 	return all;
 }
+// Those of a process that is not dumpable, as workers are, only root can see.
+export const seesDescriptors = process.getuid() === 0;
 export const descriptorCount = (pid) => Object.keys(descriptors(pid)).length;
 
 // IPv4 sockets of the system: [{ local, remote, state, inode }], the first two port numbers.

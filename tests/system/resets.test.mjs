@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { makeMeter } from '../lib/metrics.mjs';
 import { certificates, reply, streamHead } from '../lib/peer.mjs';
-import { descriptorCount, workers } from '../lib/processes.mjs';
+import { descriptorCount, seesDescriptors, workers } from '../lib/processes.mjs';
 import { scenario, until } from '../lib/scenario.mjs';
 import { chunk, events, message } from '../lib/wire.mjs';
 
@@ -242,7 +242,7 @@ async function matrix(s, tls, states, act) {
 	} } });
 	const [pid] = workers(d);
 	const meter = await makeMeter(s, d);
-	const before = descriptorCount(pid);
+	const before = seesDescriptors && descriptorCount(pid);
 	for (const [name, state] of Object.entries(states)) {
 		try {
 			await meter.mark();
@@ -262,7 +262,7 @@ async function matrix(s, tls, states, act) {
 			const { 'upstream idle': idle, ...others } = await meter.now('connections');
 			assert.deepEqual(others, { 'client active': 1, 'client idle': 0, 'upstream active': 0 });
 			assert.equal(idle, state.kept ? 1 : 0);
-			assert.equal(descriptorCount(pid), before + idle, 'no descriptor is left');
+			assert.ok(!seesDescriptors || descriptorCount(pid) === before + idle, 'no descriptor is left');
 			if (idle) { // none for the next
 				provider.open.at(-1).end();
 				await until(() => provider.open.length === 0 || provider.open.at(-1).socket.writableEnded, 'it is ended');
@@ -305,7 +305,7 @@ scenario('a provider that resets as soon as it has a connection, in the handshak
 	} });
 	const [pid] = workers(d);
 	const meter = await makeMeter(s, d);
-	const before = descriptorCount(pid);
+	const before = seesDescriptors && descriptorCount(pid);
 	for (const [model, kind] of [['m', 'reset'], ['t', 'tls']]) {
 		await meter.mark();
 		const client = await s.connect(d);
@@ -318,7 +318,7 @@ scenario('a provider that resets as soon as it has a connection, in the handshak
 		// It may come before the daemon has seen that it was connected.
 		const [[error, n], ...others] = Object.entries(await meter.moved('upstream_errors_total'));
 		assert.ok([kind, 'connect'].includes(error.split(' ')[1]) && n === 1 && others.length === 0, `${n} ${error}, ${others}`);
-		assert.equal(descriptorCount(pid), before);
+		assert.ok(!seesDescriptors || descriptorCount(pid) === before);
 	}
 	assert.deepEqual(workers(d), [pid]);
 });
