@@ -42,6 +42,7 @@ struct client {
 	bool ended, whole; /* the reply is complete, or cut */
 	bool sending;      /* the timer counts timeouts.send */
 	bool broken;       /* nothing can be sent any more */
+	bool led;          /* the one empty line before a head has come */
 	char ip[SOCK_TEXT];
 };
 

@@ -196,7 +196,7 @@ client_idle(struct client *c)
 		ms = DRAIN_IDLE_MS;
 	set_state(c, CLIENT_IDLE);
 	c->scanned = 0;
-	c->ended = c->whole = c->replied = false;
+	c->ended = c->whole = c->replied = c->led = false;
 	client_update(c);
 	loop_timer_set(c->proxy->loop, &c->timer, ms);
 }
@@ -346,13 +346,15 @@ client_begin(struct client *c, struct str head, struct str rest)
 static size_t
 client_take(struct client *c, struct str in)
 {
-	size_t skip = head_leading(in);
+	size_t skip = c->led ? 0 : head_leading(in);
 	struct str rest = str_skip(in, skip);
 	enum head_fault fault;
 	long len;
 
-	if (skip > 0)
+	if (skip > 0) {
+		c->led = true;
 		c->scanned = 0;
+	}
 	len = head_end(rest, c->proxy->conf->limits.header_bytes, &c->scanned, &fault);
 	if (len == 0) {
 		if (c->state == CLIENT_IDLE && rest.len > 0)
