@@ -32,7 +32,9 @@ struct client {
 	struct loop_timer timer;
 	struct loop_later next, freed;
 	uint64_t began_us, began_wall_ms; /* of the request: its first byte */
-	uint64_t body_began_ms, body_bytes;
+	uint64_t since_ms; /* the head, the body (or the time over which its rate is taken), or the
+			      lingering began */
+	uint64_t body_bytes; /* since then */
 	uint8_t state;
 	uint8_t framing; /* enum framing, of the reply */
 	uint8_t why;     /* enum close_reason, of the end that has begun */
@@ -68,8 +70,10 @@ struct clients {
 
 void clients_open(struct clients *c, struct proxy *p, unsigned limit);
 /*
- * Take over an accepted descriptor. Without room the oldest with an unfinished head is evicted,
- * else the oldest idle one, else one that lingers; if there is none either, this one gets a 503.
+ * Take over an accepted descriptor. Without room the one is evicted that has owed us something for
+ * the longest: the end of a head, a body that comes slower than limits.rate_bytes, the taking of a
+ * whole reply; else the oldest idle one, else one that lingers; if there is none either, this one
+ * gets a 503.
  */
 void client_accept(struct clients *c, int fd, const union sock_address *peer, bool admin);
 /*

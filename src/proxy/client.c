@@ -28,7 +28,9 @@
 #define LINGER_MS 2000       /* between two reads of what still comes */
 #define LINGER_MOST_MS 30000 /* in all */
 #define DRAIN_IDLE_MS 10000
-#define RESERVE 16 /* connections past the limit that are told so */
+#define BEHIND_MS 100   /* a body is not called slow before */
+#define STALLED_MS 1000 /* nor is a client said not to take its reply */
+#define RESERVE 16      /* connections past the limit that are told so */
 
 static const struct request_ops ops;
 
@@ -182,7 +184,7 @@ client_linger(struct client *c, enum close_reason why)
 	if (c->why == CLOSE_DONE)
 		c->why = (uint8_t)why;
 	wire_shut(&c->wire);
-	c->body_began_ms = clock_ms(); /* from here on: of the lingering */
+	c->since_ms = clock_ms();
 	set_state(c, CLIENT_LINGER);
 	client_update(c);
 }
@@ -207,6 +209,7 @@ client_head(struct client *c)
 {
 	c->began_us = clock_us();
 	c->began_wall_ms = clock_wall_ms();
+	c->since_ms = clock_ms();
 	set_state(c, CLIENT_HEAD);
 	client_update(c);
 	loop_timer_set(c->proxy->loop, &c->timer, c->proxy->conf->timeouts.head_ms);
@@ -327,7 +330,7 @@ client_begin(struct client *c, struct str head, struct str rest)
 	c->head_only = str_eq(r->head.method, STR("HEAD"));
 	c->expects = r->framing.expect_continue && rest.len == 0;
 	c->body_wanted = false;
-	c->body_began_ms = clock_ms();
+	c->since_ms = clock_ms();
 	c->body_bytes = 0;
 	body_init(&c->body, r->framing.kind, r->framing.length);
 	set_state(c, CLIENT_BODY);
@@ -405,13 +408,13 @@ static bool
 too_slow(struct client *c)
 {
 	const struct conf *conf = c->proxy->conf;
-	uint64_t elapsed_ms = clock_ms() - c->body_began_ms;
+	uint64_t elapsed_ms = clock_ms() - c->since_ms;
 	bool slow;
 
 	if (conf->timeouts.body_ms == 0 || elapsed_ms < conf->timeouts.body_ms)
 		return false;
 	slow = c->body_bytes * 1000 < conf->limits.rate_bytes * elapsed_ms;
-	c->body_began_ms = clock_ms();
+	c->since_ms = clock_ms();
 	c->body_bytes = 0;
 	return slow;
 }
@@ -448,7 +451,7 @@ client_read(struct client *c)
 		client_read_body(c, in);
 	else if (c->state != CLIENT_LINGER)
 		client_input(c, in);
-	else if (clock_ms() - c->body_began_ms < LINGER_MOST_MS)
+	else if (clock_ms() - c->since_ms < LINGER_MOST_MS)
 		loop_timer_set(c->proxy->loop, &c->timer, LINGER_MS);
 }
 
@@ -602,7 +605,7 @@ on_body(void *client, bool wanted)
 		client_flush(c);
 	}
 	if (wanted && !c->body_wanted) {
-		c->body_began_ms = clock_ms();
+		c->since_ms = clock_ms();
 		c->body_bytes = 0;
 	}
 	c->body_wanted = wanted;
@@ -634,17 +637,87 @@ clients_open(struct clients *all, struct proxy *p, unsigned limit)
 	*all = (struct clients){ .proxy = p, .limit = limit };
 }
 
-/* Make room for one more. Those that linger, among them the ones past the limit, hold a place too
- * and go last. False when there is none. */
+/* Since when does it keep its place for nothing? 0: it does not. A head counts from its beginning,
+ * a body when it comes slower than limits.rate_bytes and no provider has any of it, the rest of a
+ * whole reply when the client takes nothing of it, and a last reply that had time to be read. */
+static uint64_t
+owing_since(const struct client *c)
+{
+	const struct conf *conf = c->proxy->conf;
+	uint64_t now = clock_ms(), waited = now - c->since_ms, taken;
+
+	switch (c->state) {
+	case CLIENT_HEAD:
+		return c->since_ms;
+	case CLIENT_BODY:
+		if (c->body_wanted && !c->replied && c->request->state == REQUEST_BODY &&
+			waited >= BEHIND_MS &&
+			c->body_bytes * 1000 < conf->limits.rate_bytes * waited)
+			return c->since_ms;
+		return 0;
+	case CLIENT_WAIT:
+		taken = c->timer.due - conf->timeouts.send_ms;
+		return c->ended && c->sending && now - taken >= STALLED_MS ? taken : 0;
+	case CLIENT_LINGER:
+		return waited >= STALLED_MS ? c->since_ms : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Of those that owe us something the one that has the longest: of each state the oldest that does.
+ * NULL when nobody does. */
+static struct client *
+longest_owing(const struct clients *all)
+{
+	struct client *found = NULL;
+	uint64_t earliest = UINT64_MAX, since;
+
+	for (unsigned state = 0; state < CLIENT_STATES; state++) {
+		struct client *c = all->oldest[state];
+
+		while (c && owing_since(c) == 0)
+			c = c->newer;
+		since = c ? owing_since(c) : UINT64_MAX;
+		if (since < earliest) {
+			earliest = since;
+			found = c;
+		}
+	}
+	return found;
+}
+
+/* It gives way to a newer one. Who has sent a request is told. */
+static void
+evict(struct client *c)
+{
+	if (c->state == CLIENT_BODY) {
+		client_refuse(c, 408,
+			"the router has no connections left (limits.connections), and the body comes slower than limits.rate_bytes allows");
+		c->why = CLOSE_EVICTED;
+	}
+	client_close(c, END_REFUSED, CLOSE_EVICTED);
+}
+
+/* Make room for one more: whoever owes us something goes first, then the oldest idle one. The last
+ * replies, among them those past the limit, hold a place too and go last. False when there is none.
+ */
 static bool
 make_room(struct clients *all)
 {
-	static const enum client_state order[] = { CLIENT_HEAD, CLIENT_IDLE, CLIENT_LINGER };
+	struct client *c;
 
-	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
-		while (all->n >= all->limit && all->oldest[order[i]])
-			client_close(all->oldest[order[i]], END_REFUSED, CLOSE_EVICTED);
-	return all->n < all->limit;
+	while (all->n >= all->limit) {
+		c = longest_owing(all);
+		if (!c)
+			c = all->oldest[CLIENT_IDLE];
+		if (!c)
+			c = all->oldest[CLIENT_LINGER];
+		if (!c)
+			return false;
+		evict(c);
+	}
+	return true;
 }
 
 void

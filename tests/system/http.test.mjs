@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { reply as replyBytes } from '../lib/peer.mjs';
-import { limit, scenario } from '../lib/scenario.mjs';
+import { limit, scenario, until } from '../lib/scenario.mjs';
 import { chunk, LAST_CHUNK, message } from '../lib/wire.mjs';
 
 const CHAT = '/v1/chat/completions';
@@ -391,6 +391,43 @@ scenario('limits.connections: the oldest unfinished head goes, then the oldest i
 	assert.equal((await again.exchange({ path: '/' })).status, 200, 'it is idle now and makes room');
 	await busy.closed();
 });
+
+scenario('limits.connections: a slow body, a reply that is not taken and a last reply give way before who is idle or has just begun', async (s) => {
+	const d = await s.daemon({ ...ECHO, limits: { connections: 4 }, timeouts: { send: 600 } });
+	const idle = await s.connect(d);
+	await idle.exchange({ path: '/' });
+	const slow = await s.connect(d);
+	await slow.send(post(CHAT, { 'Content-Length': 100 }));
+	await slow.send('{');
+	await later(150);
+	const deaf = await s.connect(d);
+	deaf.pause();
+	await deaf.send('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2000)); // more than any socket takes
+	const last = await s.connect(d);
+	await last.send('GET / HTTP/1.0\r\n\r\n');
+	assert.equal((await last.readReply()).status, 200);
+	await later(1100);
+	const begun = []; // each new one takes a place, and has but begun its head
+	const next = async () => {
+		begun.push(await s.connect(d));
+		await begun.at(-1).send('GET / HTTP/1.1\r\nHost: x');
+	};
+	await next();
+	const reply = await slow.readReply();
+	assertError(reply, CHAT, 408, /limits\.connections.*limits\.rate_bytes/);
+	assert.equal(await slow.closed(), 'end');
+	assert.equal((await d.waitAccess(reply.header('x-request-id'))).end, 'refused');
+	await next();
+	await next();
+	for (const client of begun) {
+		await client.send('\r\n\r\n');
+		assert.equal((await client.readReply()).status, 200, 'who has just begun is served');
+	}
+	await deaf.closed();
+	assert.equal(await last.closed(), 'end');
+	assert.equal((await idle.exchange({ path: '/' })).status, 200, 'who is idle is kept');
+	await until(async () => /closes_total\{side="client",reason="evicted"\} 2\n/.test((await idle.exchange({ path: '/metrics' })).text), 'the slow and the deaf one are counted');
+}, { ms: 30000 });
 
 scenario('3,000 idle connections, and others work', async (s) => {
 	const d = await s.daemon({ ...ECHO, limits: { connections: 4000 } });
