@@ -4,7 +4,9 @@
  * All workers poll the same listening sockets. A worker takes at most ACCEPT_MOST connections a
  * turn, and one that has more than its share (a sixteenth, and 4, above the mean of its generation)
  * leaves the sockets to the others until that is no longer so; even then it takes one now and then,
- * so that a worker that hangs with few connections cannot keep the others away. When descriptors
+ * so that a worker that hangs with few connections cannot keep the others away. The fewer
+ * connections there are, the sooner it looks again: connections that come and go fast may put the
+ * others above the mean meanwhile, and then nobody would take any. When descriptors
  * run out it waits a little, since a connection that cannot be accepted stays readable for ever.
  *
  *     taking <--> away (more than its share, or no descriptors) --> closed (emptied first)
@@ -21,7 +23,8 @@
 #include "proxy/pool.h"
 
 #define ACCEPT_MOST 8
-#define AWAY_MS 10      /* until the share is looked at again */
+#define AWAY_MS 10      /* until the share is looked at again, at most */
+#define AWAY_PER_MS 64  /* connections for each ms of that */
 #define AWAY_MOST_MS 50 /* until one is taken all the same */
 #define NO_DESCRIPTORS_MS 100
 
@@ -50,6 +53,15 @@ go_away(struct listeners *l, uint64_t ms)
 	if (l->away_since_ms == 0)
 		l->away_since_ms = clock_ms();
 	loop_timer_set(l->proxy->loop, &l->timer, ms);
+}
+
+/* Looking costs a turn, and that what the connections of this worker cost to poll. */
+static uint64_t
+away_ms(const struct listeners *l)
+{
+	uint64_t ms = 1 + l->clients->n / AWAY_PER_MS;
+
+	return ms < AWAY_MS ? ms : AWAY_MS;
 }
 
 static void
@@ -104,7 +116,7 @@ listener_on_ready(struct loop_watch *w, unsigned ready)
 	(void)ready;
 	for (unsigned i = 0; i < ACCEPT_MOST && take(l, 1); i++) {
 		if (above_share(l->listeners)) {
-			go_away(l->listeners, AWAY_MS);
+			go_away(l->listeners, away_ms(l->listeners));
 			break;
 		}
 	}
@@ -124,7 +136,7 @@ away_on_due(struct loop_timer *t)
 			take(&l->all[i], 1);
 		l->away_since_ms = clock_ms();
 	}
-	go_away(l, AWAY_MS);
+	go_away(l, away_ms(l));
 }
 
 void
