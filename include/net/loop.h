@@ -13,7 +13,7 @@
 #define WANT_WRITE 2u
 #define WANT_HANGUP \
 	4u /* tell when the peer has closed its side, even while its bytes are not read */
-/* Nobody waits for what comes here: when nothing has come for a quarter of a second, it may be told
+/* Nobody waits for what comes here: when nothing has come for a tenth of a second, it may be told
  * up to 20 ms late. */
 #define WANT_PATIENT 8u
 

@@ -34,7 +34,7 @@
 #include "net/clock.h"
 
 #define LATER_ROUNDS 4
-#define COOL_MS 250 /* who is patient and quiet from one look to the next goes to the cold set */
+#define COOL_MS 100 /* who is patient and quiet from one look to the next goes to the cold set */
 #define SWEEP_MS 20
 
 struct set {
