@@ -39,6 +39,13 @@ function files(dir) {
 
 const presets = Object.fromEntries(['anthropic', 'cohere', 'gemini', 'generic', 'ollama-cloud', 'ollama-local', 'openai', 'qwen']
 	.map((name) => [`etc/odd/api-router/presets/${name}.conf`, '644']));
+// Every manual page of the sources, below MANDIR.
+const pages = (dir) => Object.fromEntries(readdirSync(join(source, 'man')).map((name) => [`${dir}/man${name.at(-1)}/${name}`, '644']));
+// The directories of single files, all of them elsewhere or none.
+const PARTS = { INITDIR: '/parts/init', UNITDIR: '/parts/units', SYSUSERSDIR: '/parts/sysusers', TMPFILESDIR: '/parts/tmpfiles',
+	LOGROTATEDIR: '/parts/logrotate', BASHCOMPDIR: '/parts/completions', OPENRCDIR: '/parts/openrc', RCDIR: '/parts/rc' };
+const PART_FILES = { 'completions/api-router': '644', 'init/api-router': '755', 'logrotate/api-router': '644', 'openrc/api-router': '755',
+	'rc/api_router': '755', 'sysusers/api-router.conf': '644', 'tmpfiles/api-router.conf': '644', 'units/api-router.service': '644' };
 // Below DATADIR.
 const DATA = { 'convert-config': '755', 'grafana/api-router.json': '644', 'openapi.yaml': '644', 'prometheus/alerts.yml': '644', 'prometheus/scrape.yml': '644' };
 const dataIn = (dir) => Object.fromEntries(Object.entries(DATA).map(([name, mode]) => [`${dir}/${name}`, mode]));
@@ -49,10 +56,13 @@ scenario('install puts each file in its place, keeps a configuration, and uninst
 	const expected = {
 		'etc/odd/api-router/api-router.conf': '640',
 		'etc/odd/init.d/api-router': '755',
+		'etc/odd/logrotate.d/api-router': '644',
 		'lib/systemd/system/api-router.service': '644',
+		'usr/lib/sysusers.d/api-router.conf': '644',
+		'usr/lib/tmpfiles.d/api-router.conf': '644',
 		'usr/local/sbin/api-router': '755',
-		'usr/local/share/man/man5/api-router.conf.5': '644',
-		'usr/local/share/man/man8/api-router.8': '644',
+		'usr/local/share/bash-completion/completions/api-router': '644',
+		...pages('usr/local/share/man'),
 		...presets,
 		...dataIn('usr/local/share/api-router'),
 	};
@@ -89,22 +99,25 @@ scenario('install puts each file in its place, keeps a configuration, and uninst
 
 scenario('the variables move every part, and the service files follow', async () => {
 	const dir = join(top, 'moved');
-	const moved = { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', DATADIR: '/srv/data', INITDIR: '/etc/rc.d', UNITDIR: '/units' };
+	const moved = { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', DATADIR: '/srv/data', ...PARTS };
 	await make('install', moved);
-	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', ...Object.keys(presets), 'etc/rc.d/api-router',
-		...Object.keys(dataIn('srv/data')), 'units/api-router.service', 'usr/man/man5/api-router.conf.5', 'usr/man/man8/api-router.8',
-		'usr/sbin/api-router']);
-	const init = readFileSync(join(dir, 'etc/rc.d/api-router'), 'utf8');
-	const unit = readFileSync(join(dir, 'units/api-router.service'), 'utf8');
-	assert.match(init, /^DAEMON=\/usr\/sbin\/api-router$/m);
-	assert.match(unit, /^ExecStart=\/usr\/sbin\/api-router$/m);
-	for (const text of [init, unit])
-		assert.ok(!text.includes('/usr/local/sbin/api-router'));
+	const parts = Object.fromEntries(Object.entries(PART_FILES).map(([name, mode]) => [`parts/${name}`, mode]));
+	assert.deepEqual(files(dir), { 'etc/odd/api-router/api-router.conf': '640', ...presets, ...parts, ...dataIn('srv/data'), ...pages('usr/man'),
+		'usr/sbin/api-router': '755' });
+	const text = (name) => readFileSync(join(dir, 'parts', name), 'utf8');
+	assert.match(text('init/api-router'), /^DAEMON=\/usr\/sbin\/api-router$/m);
+	assert.match(text('units/api-router.service'), /^ExecStart=\/usr\/sbin\/api-router$/m);
+	assert.match(text('openrc/api-router'), /^command="\$\{DAEMON:-\/usr\/sbin\/api-router\}"$/m);
+	assert.match(text('rc/api_router'), /^\tcommand="\/usr\/sbin\/api-router"$/m);
+	assert.match(text('logrotate/api-router'), /^\t\t\/usr\/sbin\/api-router -s reopen /m);
+	for (const name of Object.keys(PART_FILES))
+		assert.ok(!text(name).includes('/usr/local/sbin/api-router'), name);
 	await make('uninstall', moved);
 	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf']);
 	const none = join(top, 'none');
-	await make('install', { DESTDIR: none, INITDIR: '', UNITDIR: '' });
-	assert.ok(!Object.keys(files(none)).some((name) => /init|service/.test(name)));
+	await make('install', { DESTDIR: none, ...Object.fromEntries(Object.keys(PARTS).map((name) => [name, ''])) });
+	assert.deepEqual(Object.keys(files(none)), ['etc/odd/api-router/api-router.conf', ...Object.keys(presets), 'usr/local/sbin/api-router',
+		...Object.keys(dataIn('usr/local/share/api-router')), ...Object.keys(pages('usr/local/share/man'))].sort());
 }, { ms: 300000 });
 
 scenario('the installed binary looks for its configuration below SYSCONFDIR', async () => {
