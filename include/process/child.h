@@ -6,13 +6,17 @@
 #define PROCESS_CHILD_H
 
 #include "process/generation.h"
+#include "process/notify.h"
+#include "process/peer.h"
 #include "process/pidfile.h"
+#include "process/program.h"
 #include "report/count.h"
 #include "shared/limit.h"
 #include "shared/trouble.h"
 
 /* Ticks without a heartbeat until a worker is aborted, and killed. */
 #define STILL_ABORT 10
+#define STILL_WELL 2 /* no longer than so: its own second and ours need not meet */
 #define STILL_KILL 12
 
 enum child_kind { CHILD_WORKER, CHILD_RESOLVER };
@@ -34,6 +38,16 @@ struct child {
 	unsigned still;     /* for how many ticks it has not changed */
 };
 
+/* The master that is to take over from this one. */
+struct successor {
+	struct family *family;
+	struct peer peer;
+	struct loop_timer deadline; /* to serve */
+	bool served;                /* it did so at some time */
+	bool died;                  /* and how: */
+	int status;
+};
+
 struct family {
 	struct loop *loop;
 	struct scoreboard *board;
@@ -52,9 +66,12 @@ struct family {
 	struct conf_options options; /* `path` absolute */
 	struct conf_files files;     /* that the last reading of the configuration looked at */
 	struct pidfile pid, coming_pid;
+	const struct program *program;
+	struct peer elder;          /* the master that this one is to take over from */
+	struct successor successor; /* and the other way round */
+	struct notify notify;
 	int verdict; /* the -D parent waits at the other end; -1 */
 	uint64_t started_s;
-	uint32_t last_number;      /* of a generation */
 	bool leaving;              /* nobody is born any more */
 	struct loop_later changed; /* asked for whenever a child became ready or died */
 };
@@ -79,6 +96,8 @@ unsigned children_workers(const struct family *f);
  * logged and stays as it is.
  */
 void children_reopen(struct family *f);
+/* Is there a worker of the generation whose heartbeat moves? */
+bool children_beat(const struct family *f, const struct generation *g);
 /*
  * A second has passed: abort a worker whose heartbeat has stood still for ten such calls, and
  * kill it two later.

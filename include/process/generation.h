@@ -28,6 +28,7 @@ struct slot {
 enum generation_state {
 	GENERATION_STARTING, /* not all ready yet */
 	GENERATION_SERVING,
+	GENERATION_RESTING, /* its workers were told to leave, and nobody has taken over (WINCH) */
 	GENERATION_RETIRED, /* being drained; freed with its last child */
 };
 

@@ -27,7 +27,7 @@ enum {
 	LABEL_TOKENS = 64,       /* kind of tokens */
 	LABEL_CLOSE = 128,       /* side and reason */
 	LABEL_EXIT = 256,        /* of a worker */
-	LABEL_RESULT = 512,      /* of a reload */
+	LABEL_RESULT = 512,      /* of a reload or an upgrade */
 	LABEL_CONNECTION = 1024, /* side and state */
 	LABEL_STATE = 2048,      /* of a worker */
 	LABEL_VERSION = 4096,

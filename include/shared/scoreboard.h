@@ -16,6 +16,7 @@ enum row_state { ROW_FREE, ROW_STARTING, ROW_READY, ROW_DRAINING, ROW_DEAD, ROW_
 struct row {
 	_Atomic uint32_t state;
 	_Atomic int32_t pid;
+	_Atomic int32_t master; /* the pid of whoever claimed it */
 	_Atomic uint32_t generation;
 	_Atomic uint32_t heartbeat; /* changes at least once a second in a worker that lives */
 	/* gauges: zeroed by the master when the worker has died */
@@ -28,10 +29,9 @@ struct row {
 	_Atomic uint64_t lines_lost;
 } __attribute__((aligned(64)));
 
-struct scoreboard; /* the mapping: a header with magic, version, size; service-wide words; the rows
-		    */
+struct scoreboard; /* the table: service-wide words, then the rows */
 
-/* Made by the master before the first fork. NULL with errno. */
+/* Made, or taken over, by the master before the first fork. NULL with errno. */
 struct scoreboard *scoreboard_new(void);
 void scoreboard_free(struct scoreboard *b);
 /*
@@ -49,13 +49,23 @@ unsigned scoreboard_high(const struct scoreboard *b);
 unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t *clients_16ths);
 /* Workers ready, of any generation. */
 unsigned scoreboard_ready(struct scoreboard *b);
-/* The row that the master counts in; it is not a worker's and is never released. */
+/*
+ * Release the rows of masters that were killed, and of their workers, as far as those processes are
+ * gone. How many there were.
+ */
+unsigned scoreboard_sweep(struct scoreboard *b);
+/* The row that the master counts in, for as long as it lives. */
 struct row *scoreboard_claim_master(struct scoreboard *b);
 unsigned scoreboard_index(const struct scoreboard *b, const struct row *r);
 /* Service-wide: the generation in service; set by the master. */
 void scoreboard_set_generation(struct scoreboard *b, uint32_t generation);
 uint32_t scoreboard_generation(const struct scoreboard *b);
-/* Service-wide: is the service going away (QUIT)? Set by the master; /health answers 503 then. */
+/* A number for another generation, higher than all before, of whichever master. */
+uint32_t scoreboard_next_generation(struct scoreboard *b);
+/* When the service was first started, seconds since the epoch: now, if it has not been before. */
+uint64_t scoreboard_started(struct scoreboard *b, uint64_t now_s);
+/* Service-wide: is the service going away (QUIT, WINCH)? Set by the master; /health answers 503
+ * then. */
 void scoreboard_set_draining(struct scoreboard *b, bool draining);
 bool scoreboard_draining(const struct scoreboard *b);
 

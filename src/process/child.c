@@ -5,7 +5,7 @@
  * its own: the master's ends of all channels (its siblings' too: whoever held one would keep them
  * from seeing the master die), other generations' sockets, logs and memory, the pid file, the
  * verdict of -D, the master's loop. Signals are blocked over the fork, until the child has a
- * table of its own.
+ * table of its own. Lines to another master are let go of, too.
  *
  * Nothing that a child says is trusted: from its channel comes one ready byte, from its row a
  * heartbeat. A child that is not ready in time, or whose heartbeat stands still, is killed, and
@@ -56,6 +56,8 @@ let_go(struct family *f, const struct child *self)
 	sockets_keep(&f->sockets, self->kind == CHILD_WORKER ? &own->claim : NULL);
 	pidfile_forget(&f->pid);
 	pidfile_forget(&f->coming_pid);
+	peer_forget(&f->elder);
+	peer_forget(&f->successor.peer);
 	if (f->verdict >= 0)
 		close(f->verdict);
 	for (struct generation *g = f->generations; g != NULL; g = g->next)
@@ -333,6 +335,16 @@ watch_one(struct child *c)
 	} else if (c->still == STILL_KILL) {
 		kill(c->pid, SIGKILL);
 	}
+}
+
+bool
+children_beat(const struct family *f, const struct generation *g)
+{
+	for (const struct child *c = f->children; c != NULL; c = c->next)
+		if (c->generation == g && c->kind == CHILD_WORKER && c->ready &&
+			c->still <= STILL_WELL)
+			return true;
+	return false;
 }
 
 void

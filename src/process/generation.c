@@ -7,7 +7,8 @@
  * what another generation of workers will read.
  *
  *	STARTING ──workers ready──> SERVING ──another serves──> RETIRED ──last child gone──> freed
- *	    └────────────────────────start failed──────────────────^
+ *	    │                          └──WINCH──> RESTING ─────────^
+ *	    └────────────────────────start failed──────────────────/
  *
  * Each generation has sinks of its own, also when they lead to the same file: whichever generation
  * ends first closes only its own. Called by master and reload, which decide; by child for what a

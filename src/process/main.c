@@ -7,8 +7,8 @@
  * is one line "FILE:LINE: reason" on stderr. With -D it is the background process that comes back
  * here from master_run; the one in the foreground ends in process/daemon.
  *
- * The path of the configuration is made absolute before anything else, since a daemon works in /
- * and HUP reads the file again.
+ * The paths of the configuration and of the program are made absolute before anything else, since a
+ * daemon works in / and HUP reads the one again, USR2 executes the other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -115,20 +115,6 @@ client_name_of(const char *name)
 	if (!json_text_plain(str_of(name)))
 		misused("-k: a client's name is UTF-8 without control characters", "");
 	return name;
-}
-
-/*
- * `path` from the root, in `out` of PATH_MAX bytes; as it is when it is absolute or cannot be
- * made so.
- */
-static const char *
-absolute(const char *path, char *out)
-{
-	char here[PATH_MAX];
-	if (path[0] == '/' || getcwd(here, sizeof here) == NULL)
-		return path;
-	int len = snprintf(out, PATH_MAX, "%s/%s", strcmp(here, "/") == 0 ? "" : here, path);
-	return len > 0 && len < PATH_MAX ? out : path;
 }
 
 static void
@@ -294,14 +280,16 @@ main(int argc, char **argv)
 	open_standard();
 	char path[PATH_MAX];
 	struct command c = { 0 };
+	struct program program;
+	program_open(&program, argv);
 	parse(argc, argv, &c);
-	c.options.path =
-		absolute(c.options.path != NULL ? c.options.path : conf_default_path(), path);
+	c.options.path = program_absolute(
+		c.options.path != NULL ? c.options.path : conf_default_path(), path);
 	if (c.key != NULL)
 		return make_key(c.key);
 	if (c.signo != 0)
 		return send_signal(&c);
 	if (c.test)
 		return check(&c);
-	return master_run(&c.options, report);
+	return master_run(&c.options, &program, report);
 }

@@ -3,9 +3,13 @@
  * and trusts no worker.
  *
  *	STARTING ──first workers ready──> SERVING ──QUIT──> QUITTING ──┐ last child gone
- *	    │                               │ ^  │             │       ├──────────────> exit
- *	    │                    HUP: reload└─┘  └──TERM───┐  TERM     │
+ *	    │                             │ ^   │              │       ├──────────────> exit
+ *	    │     HUP: reload, USR2, WINCH└─┘   └──TERM────┐  TERM     │
  *	    └── none got ready, TERM ─────────────────> STOPPING ──────┘
+ *
+ * After WINCH the current generation rests, until HUP; after USR2 there is another master, which is
+ * process/upgrade's. What this one is to others, that master, the service manager and whoever asks
+ * /health, is in one place: `stand`.
  *
  * All that happens comes through the loop: signals (net/signals), ready bytes (process/child),
  * timers. Each of them changes some state and asks for `progress`, which looks at the state as it
@@ -20,6 +24,7 @@
 #include "process/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,11 +32,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/shm.h"
 #include "net/clock.h"
 #include "net/signals.h"
 #include "process/daemon.h"
+#include "process/handover.h"
 #include "process/reap.h"
 #include "process/reload.h"
+#include "process/upgrade.h"
+#include "report/metrics.h"
 
 #define TICK_MS 1000
 #define SWEEP_TICKS 3600 /* of the rate limits' table */
@@ -43,7 +52,9 @@ enum phase { STARTING, SERVING, QUITTING, STOPPING };
 struct master {
 	struct family family;
 	enum phase phase;
-	bool reload_wanted;
+	bool reload_wanted, upgrade_wanted;
+	enum peer_state told;   /* of this master, to others */
+	struct sink early;      /* the log until there is another, in a master that takes over */
 	bool resolvers_told;    /* QUITTING: to end, after the last worker */
 	struct loop_timer tick; /* of the watchdog */
 	struct loop_timer kill; /* when STOPPING takes too long */
@@ -52,6 +63,71 @@ struct master {
 	int status;
 	unsigned ticks;
 };
+
+/*
+ * What this master is to others
+ */
+
+static bool
+rests(const struct master *m)
+{
+	return m->phase == SERVING && m->family.current->state == GENERATION_RESTING;
+}
+
+static enum peer_state
+state_of(const struct master *m)
+{
+	if (m->phase == STARTING)
+		return PEER_STARTING;
+	if (m->phase == SERVING)
+		return rests(m) ? PEER_RESTING : PEER_SERVING;
+	return PEER_LEAVING;
+}
+
+/* Is it the other master that the service manager follows? */
+static bool
+follows(const struct family *f)
+{
+	enum peer_state next = f->successor.peer.state;
+	return next == PEER_SERVING || next == PEER_RESTING;
+}
+
+/* The service manager hears that its service ends, or whom it is to follow instead. */
+static void
+tell_leaving(const struct family *f)
+{
+	if (f->elder.state == PEER_SERVING || f->elder.state == PEER_RESTING)
+		notify_send(&f->notify, "MAINPID=%d", (int)f->elder.pid);
+	else
+		notify_send(&f->notify, "STOPPING=1\nSTATUS=finishing open requests");
+}
+
+/*
+ * Look at this master and the others, and tell what has changed: the other masters how this one is;
+ * the service manager whom to follow; and /health whether nobody serves.
+ */
+static void
+stand(struct master *m)
+{
+	struct family *f = &m->family;
+	enum peer_state own = state_of(m);
+	bool others = f->elder.state == PEER_SERVING || f->successor.peer.state == PEER_SERVING;
+	bool quiet = f->notify.quiet;
+	if (own == PEER_SERVING)
+		scoreboard_set_draining(f->board, false);
+	else if (own == PEER_RESTING || m->phase == QUITTING)
+		scoreboard_set_draining(f->board, !others);
+	if (own != m->told) {
+		m->told = own;
+		peer_tell(&f->elder, own);
+		peer_tell(&f->successor.peer, own);
+		if (own == PEER_LEAVING)
+			tell_leaving(f);
+	}
+	f->notify.quiet = follows(f);
+	if (quiet && !f->notify.quiet && own != PEER_LEAVING)
+		reload_tell_ready(f);
+}
 
 /*
  * Ending
@@ -84,6 +160,8 @@ leave(struct master *m, enum phase phase, int status)
 	f->leaving = true;
 	f->coming = NULL;
 	stop_listening(f);
+	if (f->current != NULL)
+		stand(m);
 	loop_later(f->loop, &f->changed);
 }
 
@@ -127,7 +205,6 @@ on_quit(void *ctx, int signo)
 	if (m->phase == QUITTING || m->phase == STOPPING)
 		return;
 	log_info("QUIT: finishing open requests");
-	scoreboard_set_draining(m->family.board, true);
 	leave(m, QUITTING, EXIT_SUCCESS);
 	children_signal(&m->family, NULL, ONLY_WORKERS, SIGQUIT);
 }
@@ -139,6 +216,42 @@ on_reload(void *ctx, int signo)
 	(void)signo;
 	m->reload_wanted = true;
 	loop_later(m->family.loop, &m->family.changed);
+}
+
+static void
+on_upgrade(void *ctx, int signo)
+{
+	struct master *m = ctx;
+	(void)signo;
+	m->upgrade_wanted = true;
+	loop_later(m->family.loop, &m->family.changed);
+}
+
+static bool
+has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void
+on_rest(void *ctx, int signo)
+{
+	struct master *m = ctx;
+	(void)signo;
+	if (m->phase != SERVING || rests(m))
+		return;
+	if (has_terminal()) {
+		log_debug("WINCH: ignored: it comes with each change of this terminal's size");
+		return;
+	}
+	log_info("WINCH: the workers finish open requests and leave; HUP starts others");
+	m->reload_wanted = false;
+	m->family.current->state = GENERATION_RESTING;
+	stand(m);
+	reload_rest(&m->family);
 }
 
 static void
@@ -182,6 +295,10 @@ resize(struct master *m, const char *signal, void (*change)(struct family *, str
 	struct family *f = &m->family;
 	if (m->phase != SERVING)
 		return;
+	if (rests(m)) {
+		log_warn("%s: no workers run: HUP starts them", signal);
+		return;
+	}
 	unsigned before = f->current->wanted;
 	change(f, f->current);
 	change(f, f->coming);
@@ -215,16 +332,11 @@ on_child(void *ctx, int signo)
 	reap_all(&m->family);
 }
 
-/*
- * USR2 ends a process that does not know it; nothing that a habit from another daemon sends may
- * do that.
- */
 static const struct signal_action actions[] = {
 #define SIGNAL(name, word, act, does) { SIG##name, on_##act },
 #include "process/signal.def"
 #undef SIGNAL
 	{ SIGCHLD, on_child },
-	{ SIGUSR2, NULL },
 	{ 0, NULL },
 };
 
@@ -280,7 +392,7 @@ on_look(struct loop_timer *t)
 	struct master *m = (struct master *)(void *)((char *)t - offsetof(struct master, look));
 	struct family *f = &m->family;
 	uint64_t now;
-	if (m->phase != SERVING || f->current->conf->reload != RELOAD_AUTO)
+	if (m->phase != SERVING || rests(m) || f->current->conf->reload != RELOAD_AUTO)
 		return;
 	loop_timer_set(f->loop, t, LOOK_MS);
 	if (f->coming != NULL || m->reload_wanted)
@@ -305,6 +417,12 @@ progress_serve(struct master *m)
 		m->looked = 0;
 		reload_begin(f);
 	}
+	if (f->coming == NULL && m->upgrade_wanted) {
+		m->upgrade_wanted = false;
+		upgrade_begin(f);
+	}
+	if (rests(m))
+		return;
 	if (f->current->conf->reload == RELOAD_AUTO && m->look.due == 0)
 		loop_timer_set(f->loop, &m->look, LOOK_MS);
 	if (f->coming == NULL && all_given_up(f->current))
@@ -323,17 +441,30 @@ progress_leave(struct master *m)
 	}
 }
 
+/* The other master serves no more: this one does, also if it had been told to rest meanwhile. */
+static void
+come_back(struct master *m)
+{
+	scoreboard_set_generation(m->family.board, m->family.current->number);
+	if (rests(m) && m->family.coming == NULL)
+		m->reload_wanted = true;
+}
+
 static void
 progress(struct loop_later *l)
 {
 	struct master *m =
 		(struct master *)(void *)((char *)l - offsetof(struct master, family.changed));
+	bool alone = upgrade_progress(&m->family);
+	if (alone && m->phase == SERVING)
+		come_back(m);
 	if (m->phase == STARTING)
 		progress_start(m);
 	if (m->phase == SERVING)
 		progress_serve(m);
 	if (m->phase == QUITTING || m->phase == STOPPING)
 		progress_leave(m);
+	stand(m);
 	reload_collect(&m->family);
 }
 
@@ -342,7 +473,10 @@ on_tick(struct loop_timer *t)
 {
 	struct master *m = (struct master *)(void *)((char *)t - offsetof(struct master, tick));
 	children_watch(&m->family);
+	scoreboard_sweep(m->family.board);
 	reload_count_lost(&m->family);
+	if (m->phase != SERVING || rests(m) || children_beat(&m->family, m->family.current))
+		notify_alive(&m->family.notify, clock_ms());
 	if (++m->ticks % SWEEP_TICKS == 0)
 		limit_sweep(m->family.limits, clock_now_us());
 	loop_timer_set(m->family.loop, t, TICK_MS);
@@ -374,6 +508,58 @@ open_pidfile(struct family *f, const struct conf *c)
 	return EXIT_FAILURE;
 }
 
+static void
+free_tables(struct family *f)
+{
+	limit_free(f->limits);
+	trouble_free(f->troubles);
+	series_free(f->series);
+	scoreboard_free(f->board);
+}
+
+static int
+make_tables(struct family *f, const struct conf *c)
+{
+	f->board = scoreboard_new();
+	f->series = series_new();
+	f->troubles = trouble_new(SERIES_LABELS);
+	f->limits = limit_new(c->limits.rate_buckets);
+	return f->board == NULL || f->series == NULL || f->troubles == NULL || f->limits == NULL
+		? -1
+		: 0;
+}
+
+/*
+ * The tables that all processes share: all those that the old master handed down or, if one of them
+ * is not as here, none. 0, or -1 after a message.
+ */
+static int
+open_tables(struct family *f, struct conf *c)
+{
+	shm_meaning(metrics_meaning());
+	int result = make_tables(f, c);
+	if (result == 0 && shm_refused() != NULL) {
+		log_warn("limits and counters start afresh: %s", shm_refused());
+		free_tables(f);
+		shm_forget();
+		result = make_tables(f, c);
+	}
+	shm_forget();
+	if (result != 0) {
+		log_error("no shared memory: %s", strerror(errno));
+		return -1;
+	}
+	f->started_s = scoreboard_started(f->board, clock_wall_ms() / 1000);
+	f->row = scoreboard_claim_master(f->board);
+	if (f->row == NULL) {
+		log_error("every row of the scoreboard is taken");
+		return -1;
+	}
+	series_open(&f->counts, f->series, scoreboard_index(f->board, f->row));
+	count_name(f->series, c);
+	return 0;
+}
+
 /* From the configuration to the first fork. 0, or the exit status after a message. */
 static int
 master_start(struct master *m, conf_report *report)
@@ -384,28 +570,27 @@ master_start(struct master *m, conf_report *report)
 	if (c == NULL)
 		return EX_CONFIG;
 	int status = open_pidfile(f, c);
+	if (status == 0 && open_tables(f, c) != 0)
+		status = EXIT_FAILURE;
 	if (status != 0) {
 		conf_free(c);
 		return status;
 	}
-	f->limits = limit_new(c->limits.rate_buckets);
-	if (f->limits == NULL) {
-		log_error("no shared memory for rate limits: %s", strerror(errno));
-		conf_free(c);
-		return EXIT_FAILURE;
-	}
-	count_name(f->series, c);
 	struct generation *g = generation_new(c, &account, &f->sockets, NULL, report, NULL);
 	if (g == NULL)
 		return EXIT_FAILURE;
 	if (f->options.detach)
 		daemon_quiet();
 	log_open(&g->log, g->conf->log.level, g->conf->log.format);
+	sink_close(&m->early);
+	reload_tell_unchanged(f, g->conf);
+	sockets_drop(&f->sockets);
 	if (geteuid() == 0)
 		log_info("workers run as user %s", g->account.user);
 	sockets_log(&g->claim);
 	f->current = g;
 	reload_start(f, g);
+	loop_timer_set(f->loop, &m->tick, TICK_MS);
 	return 0;
 }
 
@@ -415,16 +600,6 @@ master_open(struct master *m)
 {
 	struct family *f = &m->family;
 	f->loop = loop_new(64);
-	f->started_s = clock_wall_ms() / 1000;
-	f->board = scoreboard_new();
-	f->series = series_new();
-	f->troubles = trouble_new(SERIES_LABELS);
-	if (f->board == NULL || f->series == NULL || f->troubles == NULL) {
-		log_error("no shared memory: %s", strerror(errno));
-		return -1;
-	}
-	f->row = scoreboard_claim_master(f->board);
-	series_open(&f->counts, f->series, scoreboard_index(f->board, f->row));
 	if (signals_open(f->loop, actions, m) != 0) {
 		log_error("cannot catch signals: %s", strerror(errno));
 		return -1;
@@ -433,8 +608,21 @@ master_open(struct master *m)
 	m->tick.on_due = on_tick;
 	m->kill.on_due = on_kill;
 	m->look.on_due = on_look;
-	loop_timer_set(f->loop, &m->tick, TICK_MS);
 	return 0;
+}
+
+/* What another process has handed down, the old master or a service manager. */
+static void
+master_inherit(struct master *m, struct handover *h)
+{
+	struct family *f = &m->family;
+	handover_take(h, &f->sockets);
+	handover_activation(&f->sockets);
+	notify_open(&f->notify);
+	if (h->old == 0 || h->log[0] == '\0')
+		return;
+	if (sink_open(&m->early, str_of(h->log)) == 0)
+		log_open(&m->early, h->level, h->format);
 }
 
 static void
@@ -442,6 +630,9 @@ master_close(struct master *m)
 {
 	struct family *f = &m->family;
 	log_open(NULL, LEVEL_WARN, FORMAT_TEXT);
+	sink_close(&m->early);
+	peer_close(&f->elder);
+	peer_close(&f->successor.peer);
 	pidfile_remove(&f->pid);
 	pidfile_remove(&f->coming_pid);
 	while (f->generations != NULL) {
@@ -449,29 +640,39 @@ master_close(struct master *m)
 		f->generations = g->next;
 		generation_free(g, &f->sockets);
 	}
-	limit_free(f->limits);
-	trouble_free(f->troubles);
 	conf_files_free(&f->files);
 	series_close(&f->counts);
-	series_free(f->series);
-	scoreboard_free(f->board);
+	if (f->row != NULL)
+		scoreboard_release(f->row);
+	free_tables(f);
 	signals_reset();
 	loop_free(f->loop);
 }
 
 int
-master_run(const struct conf_options *o, conf_report *report)
+master_run(const struct conf_options *o, const struct program *program, conf_report *report)
 {
-	struct master m = {
-		.family = { .options = *o, .verdict = -1, .pid.fd = -1, .coming_pid.fd = -1 }
-	};
+	struct master m = { .family = { .options = *o,
+				    .program = program,
+				    .verdict = -1,
+				    .pid.fd = -1,
+				    .coming_pid.fd = -1 },
+		.early.fd = -1 };
+	struct handover h;
 	privilege_no_core();
-	if (o->detach && (m.family.verdict = daemon_detach()) < 0) {
+	master_inherit(&m, &h);
+	if (h.old != 0)
+		report = reload_report;
+	else if (o->detach && (m.family.verdict = daemon_detach()) < 0) {
 		log_error("cannot go into the background: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
 	m.family.options.files = &m.family.files;
-	m.status = master_open(&m) == 0 ? master_start(&m, report) : EXIT_FAILURE;
+	m.status = master_open(&m) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (m.status == 0 && h.old != 0)
+		upgrade_watch_elder(&m.family, h.old, h.line);
+	if (m.status == 0)
+		m.status = master_start(&m, report);
 	if (m.status == 0)
 		loop_run(m.family.loop);
 	master_close(&m);

@@ -7,6 +7,9 @@
  * process: forked workers do not hold it, and nobody in the master may open and close the same
  * file again, since any close drops it.
  *
+ * While the binary is changed, the old master's file stands aside, under another name and with its
+ * lock, and the new master has the name.
+ *
  * A file can be removed by its last owner between our open and our lock; then what we locked is
  * no longer at its path, and we begin again. All failures are open's, fcntl's or write's errno.
  */
@@ -127,6 +130,62 @@ pidfile_remove(struct pidfile *p)
 		unlink(p->path);
 	close(p->fd);
 	p->fd = -1;
+}
+
+#define ASIDE ".oldbin"
+
+int
+pidfile_aside(struct pidfile *p)
+{
+	size_t len = strlen(p->path);
+	char to[sizeof p->path];
+	if (p->fd < 0)
+		return 0;
+	if (len + sizeof ASIDE > sizeof to) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	snprintf(to, sizeof to, "%s%s", p->path, ASIDE);
+	if (rename(p->path, to) != 0)
+		return -1;
+	memcpy(p->path, to, len + sizeof ASIDE);
+	return 0;
+}
+
+int
+pidfile_back(struct pidfile *p, pid_t *holder)
+{
+	char to[sizeof p->path];
+	if (p->fd < 0)
+		return 0;
+	size_t len = strlen(p->path) - strlen(ASIDE);
+	memcpy(to, p->path, len);
+	to[len] = '\0';
+	*holder = pidfile_holder(to);
+	if (*holder > 0)
+		return 1;
+	if (rename(p->path, to) != 0)
+		return -1;
+	memcpy(p->path, to, len + 1);
+	return 0;
+}
+
+bool
+pidfile_is_aside(const struct pidfile *p)
+{
+	size_t len = p->fd < 0 ? 0 : strlen(p->path), end = strlen(ASIDE);
+	return len > end && strcmp(p->path + len - end, ASIDE) == 0;
+}
+
+void
+pidfile_clear_aside(const struct pidfile *p)
+{
+	char path[sizeof p->path + sizeof ASIDE];
+	if (p->fd < 0)
+		return;
+	snprintf(path, sizeof path, "%s%s", p->path, ASIDE);
+	if (pidfile_holder(path) == 0)
+		unlink(path);
 }
 
 void

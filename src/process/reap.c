@@ -8,6 +8,7 @@
  *	generation   worker                                      resolver
  *	STARTING     no: the start fails or goes on without it   yes
  *	SERVING      yes, unless it left with status 78          likewise
+ *	RESTING      no                                          no
  *	RETIRED      no                                          no
  *
  * "Yes" means at once when the dead one had lived, else after the delay of process/throttle.
@@ -38,9 +39,8 @@ unlink_child(struct family *f, pid_t pid)
 	return c;
 }
 
-/* "exited with status 1", "was killed by signal 9 (Killed)" */
-static void
-how_it_died(int status, char *out, size_t size)
+void
+reap_how(int status, char *out, size_t size)
 {
 	if (WIFSIGNALED(status))
 		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
@@ -54,7 +54,7 @@ obituary(const struct child *c, int status, uint64_t age_ms)
 {
 	char name[CHILD_NAME], how[80];
 	child_name(c->kind, c->number, name);
-	how_it_died(status, how, sizeof how);
+	reap_how(status, how, sizeof how);
 	bool expected = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	log_at(expected ? LEVEL_INFO : LEVEL_ERROR,
 		"%s (pid %d, generation %u) %s after %llu.%03llu s%s", name, (int)c->pid,
@@ -109,11 +109,11 @@ inherit(struct family *f, const struct child *c, int status, uint64_t age_ms)
 		return;
 	s->child = NULL;
 	s->given_up = WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG;
-	if (f->leaving || g->state == GENERATION_RETIRED)
+	if (f->leaving || g->state >= GENERATION_RESTING)
 		return;
 	if (c->kind == CHILD_WORKER && g->state == GENERATION_STARTING) {
 		char how[80];
-		how_it_died(status, how, sizeof how);
+		reap_how(status, how, sizeof how);
 		snprintf(g->reason, sizeof g->reason,
 			"worker %u %s before the generation was ready", c->number, how);
 	} else if (!s->given_up) {
@@ -145,11 +145,13 @@ reap_all(struct family *f)
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct child *c = unlink_child(f, pid);
-		/*
-		 * A stranger: left over from before our exec, or an orphan when we are process 1.
-		 */
-		if (c != NULL)
+		if (c != NULL) {
 			bury(f, c, status);
+		} else if (pid == f->successor.peer.pid) {
+			f->successor.died = true;
+			f->successor.status = status;
+		}
+		/* Else a stranger: an orphan when we are process 1. */
 	}
 	loop_later(f->loop, &f->changed);
 }

@@ -4,7 +4,8 @@
  * They belong to the master and are inherited; a socket that two generations want is one socket
  * with two users, so a reload leaves its queue of waiting connections alone. What is compared are
  * the addresses as configured: with port 0 the kernel chooses, and the choice stays for as long
- * as the configuration says the same.
+ * as the configuration says the same. Sockets that a new master inherits wait in the list for the
+ * first claim.
  *
  *	claim for the coming generation ──commit─────> release the old one's: closes the dropped
  *	                                └─roll back──> release the coming one's: closes the new
@@ -16,6 +17,7 @@
 #include "process/sockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +58,20 @@ find_open(const struct sockets *s, const struct claim *c, const union sock_addre
 	return NULL;
 }
 
+/* In the list, as the last one. NULL without memory. */
+static struct bound *
+bound_new(struct sockets *s, const union sock_address *a, int fd)
+{
+	struct bound *b = mem_get(sizeof *b), **at = &s->all;
+	if (b == NULL)
+		return NULL;
+	*b = (struct bound){ .address = *a, .fd = fd };
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = b;
+	return b;
+}
+
 /* Bind a new one; NULL with errno. */
 static struct bound *
 bind_new(struct sockets *s, const union sock_address *a)
@@ -63,15 +79,43 @@ bind_new(struct sockets *s, const union sock_address *a)
 	int fd = sock_listen(a, true);
 	if (fd < 0)
 		return NULL;
-	struct bound *b = mem_get(sizeof *b);
+	struct bound *b = bound_new(s, a, fd);
 	if (b == NULL) {
 		close(fd);
 		errno = ENOMEM;
-		return NULL;
 	}
-	*b = (struct bound){ .next = s->all, .address = *a, .fd = fd };
-	s->all = b;
 	return b;
+}
+
+static void
+set_port(union sock_address *a, uint16_t port)
+{
+	if (a->any.sa_family == AF_INET)
+		a->v4.sin_port = htons(port);
+	else if (a->any.sa_family == AF_INET6)
+		a->v6.sin6_port = htons(port);
+}
+
+int
+sockets_inherit(struct sockets *s, int fd, bool any_port)
+{
+	union sock_address a;
+	socklen_t len = sizeof a, option = sizeof(int);
+	int listening = 0, type = 0;
+	memset(&a, 0, sizeof a);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &option) != 0 || !listening ||
+		getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &option) != 0 || type != SOCK_STREAM ||
+		getsockname(fd, &a.any, &len) != 0)
+		return -1;
+	if (any_port)
+		set_port(&a, 0);
+	struct bound *b = bound_new(s, &a, fd);
+	if (b == NULL)
+		return -1;
+	b->inherited = true;
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return 0;
 }
 
 /* "*" asks for IPv6 and IPv4; a system without IPv6 serves IPv4 alone. */
@@ -88,14 +132,12 @@ claim_one(struct sockets *s, struct claim *c, const struct conf_listen *l,
 	const union sock_address *a)
 {
 	struct bound *b = find_open(s, c, a);
-	bool fresh = b == NULL;
-	if (fresh)
+	if (b == NULL)
 		b = bind_new(s, a);
 	if (b == NULL)
 		return may_be_missing(l, a) ? 0 : -1;
-	b->users++;
 	c->bound[c->n] = b;
-	c->fresh[c->n] = fresh;
+	c->fresh[c->n] = b->users++ == 0;
 	c->sockets[c->n++] = (struct service_socket){ .fd = b->fd, .listen = l };
 	return 0;
 }
@@ -164,6 +206,30 @@ sockets_release(struct sockets *s, struct claim *c)
 	*c = (struct claim){ 0 };
 }
 
+/* With the port that it really has. */
+static int
+real_name(int fd, char out[NAME_MAX_TEXT])
+{
+	union sock_address real;
+	socklen_t len = sizeof real;
+	memset(&real, 0, sizeof real);
+	if (getsockname(fd, &real.any, &len) != 0)
+		return -1;
+	name_of(&real, out);
+	return 0;
+}
+
+void
+sockets_drop(struct sockets *s)
+{
+	char name[NAME_MAX_TEXT];
+	for (const struct bound *b = s->all; b != NULL; b = b->next)
+		if (b->users == 0 && real_name(b->fd, name) == 0)
+			log_warn("no listener has the address of the inherited socket %s: closed",
+				name);
+	close_unused(s);
+}
+
 void
 sockets_keep(struct sockets *s, const struct claim *c)
 {
@@ -176,12 +242,9 @@ void
 sockets_log(const struct claim *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
-		union sock_address real;
-		socklen_t len = sizeof real;
 		char name[NAME_MAX_TEXT];
-		if (!c->fresh[i] || getsockname(c->sockets[i].fd, &real.any, &len) != 0)
-			continue;
-		name_of(&real, name);
-		log_info("listening on %s", name);
+		if (c->fresh[i] && real_name(c->sockets[i].fd, name) == 0)
+			log_info("listening on %s%s", name,
+				c->bound[i]->inherited ? ", inherited" : "");
 	}
 }

@@ -391,6 +391,51 @@ sorted(const struct series_board *b, size_t *n)
 	return items;
 }
 
+/* FNV-1a, and a zero behind each text so that no two lists are the same bytes. */
+static uint64_t
+mix(uint64_t h, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (uint8_t)s.p[i]) * UINT64_C(0x100000001b3);
+	return h * UINT64_C(0x100000001b3);
+}
+
+static uint64_t
+mix_number(uint64_t h, uint64_t n)
+{
+	return mix(h, (struct str){ (const char *)&n, sizeof n });
+}
+
+static uint64_t
+mix_words(uint64_t h, const struct str *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = mix(h, words[i]);
+	return mix_number(h, n);
+}
+
+uint64_t
+metrics_meaning(void)
+{
+	const struct count_key ones = { 1, 1, 1, 1, 1, 1 };
+	uint64_t h = mix_number(UINT64_C(0xcbf29ce484222325), count_pack(&ones, 1));
+
+	for (unsigned i = METRIC_NONE + 1; i < METRICS; i++) {
+		h = mix(h, rows[i].name);
+		h = mix_number(h, (uint64_t)rows[i].type << 32 | rows[i].labels);
+	}
+	for (unsigned i = 0; i < PATHS; i++)
+		h = mix(h, path_text(i));
+	for (unsigned i = 0; i < CLOSE_REASONS; i++)
+		h = mix(h, close_word((enum close_reason)i));
+	for (unsigned i = 0; i < COUNT_BUCKETS - 1; i++)
+		h = mix_number(h, count_bounds_ms10[i]);
+	h = mix_words(h, kinds, N(kinds));
+	h = mix_words(h, token_kinds, N(token_kinds));
+	h = mix_words(h, exits, N(exits));
+	return mix_words(h, results, N(results));
+}
+
 int
 metrics_text(struct buf *out, const struct metrics_source *m)
 {
