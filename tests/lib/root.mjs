@@ -99,14 +99,14 @@ export class Root {
 		this.ended = ended;
 		let over = false;
 		ended.then(() => (over = true));
-		await until(() => over || /^ready$/m.test(this.#said), 'the root is mounted', 20000);
+		await until(() => over || /^ready$/m.test(this.#said), 'the root is mounted', 60000);
 		if (over)
 			throw new Error(`no root can be mounted: ${this.#said.trim()}`);
 		const pid = this.#child.pid;
 		this.pid = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
 		if (this.boot)
 			await until(async () => over || /^(running|degraded)/m.test((await this.run('systemctl is-system-running')).output),
-				'systemd is up', 30000);
+				'systemd is up', 60000);
 		if (over)
 			throw new Error(`systemd ended: ${this.#said.trim()}`);
 	}

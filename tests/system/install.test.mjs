@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -132,7 +132,7 @@ scenario('the installed binary looks for its configuration below SYSCONFDIR', as
 	assert.match(good.output, new RegExp(`api-router: ${shipped}: ok\n$`));
 }, { ms: 300000 });
 
-scenario('the init script of an installed daemon: start, status, reload, restart, stop', async (s) => {
+scenario('the init script of an installed daemon: start, status, reload, restart, upgrade, stop', async (s) => {
 	const dir = join(top, 'init');
 	await make('install', { DESTDIR: dir });
 	const conf = join(dir, 'etc/odd/api-router/api-router.conf');
@@ -159,7 +159,8 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 
 	assert.equal((await init('status')).code, 3);
 	assert.equal((await init('stop')).code, 0, 'to stop what is not running is no error');
-	assert.equal((await init('reload')).code, 7);
+	for (const word of ['reload', 'upgrade'])
+		assert.equal((await init(word)).code, 7);
 	const start = await init('start');
 	assert.equal(start.code, 0, start.output);
 	const first = pid();
@@ -174,7 +175,7 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 	assert.equal((await init('reload')).code, 0);
 	await until(() => /ready: 1 workers, generation 2\n/.test(log()), 'it was reloaded');
 	writeFileSync(conf, `${text}nonsense = 1;\n`);
-	for (const word of ['reload', 'restart']) {
+	for (const word of ['reload', 'restart', 'upgrade']) {
 		const refused = await init(word);
 		assert.equal(refused.code, 78, `${word} with a broken file is refused`);
 		assert.match(refused.output, /nonsense/);
@@ -187,8 +188,24 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 	assert.ok(second !== first && alive(second) && !alive(first));
 	assert.equal((await s.request(port(), chat)).status, 200);
 
+	const upgrade = await init('upgrade');
+	assert.equal(upgrade.code, 0, upgrade.output);
+	const third = pid();
+	assert.notEqual(third, second);
+	await until(() => !alive(second) && !existsSync(`${pidFile}.oldbin`), 'the old master has gone');
+	assert.equal((await s.request(port(), chat)).status, 200);
+	// One that finds nothing wrong, and then does not start.
+	const program = join(dir, 'usr/local/sbin/api-router');
+	renameSync(program, `${program}.good`);
+	writeFileSync(program, '#!/bin/sh\ncase "$*" in *-t*) exit 0 ;; esac\nexit 1\n', { mode: 0o755 });
+	const failed = await init('upgrade');
+	assert.deepEqual([failed.code, /^no new master after \d+ s: process (\d+) goes on/m.exec(failed.output)?.[1]], [1, String(third)]);
+	renameSync(`${program}.good`, program);
+	assert.ok(pid() === third && alive(third) && !existsSync(`${pidFile}.oldbin`));
+	assert.equal((await s.request(port(), chat)).status, 200);
+
 	assert.equal((await init('stop')).code, 0);
-	assert.ok(!alive(second), 'stop waits for the end');
+	assert.ok(!alive(third), 'stop waits for the end');
 	assert.ok(!existsSync(pidFile));
 	assert.equal((await init('status')).code, 3);
 	writeFileSync(pidFile, `${process.pid}\n`);

@@ -38,7 +38,22 @@ function lacking(...commands) {
 	return missing.length ? `these are missing: ${missing.join(' ')}` : false;
 }
 
+// OpenRC itself, of Debian's packages: unpacked, since to install it would take the place of this machine's init. A reason why
+// it cannot be had, or false.
+function fetchOpenrc() {
+	const dir = join(top, 'openrc');
+	mkdirSync(dir);
+	try {
+		execFileSync('apt-get', ['-q', 'download', 'openrc', 'libeinfo1', 'librc1'], { cwd: dir, timeout: 60000, stdio: ['ignore', 'ignore', 'pipe'] });
+		return false;
+	} catch (error) {
+		return `OpenRC cannot be fetched: ${String(error.stderr ?? error.message).trim()}`;
+	}
+}
+// Before the first scenario, since one that builds keeps all else waiting.
 const noRoot = lacking('unshare', 'nsenter', 'ip') || await noSystem();
+const noOpenrc = lacking('apt-get', 'curl') || noRoot || fetchOpenrc();
+const noSystemd = lacking(...BUILDERS, 'curl', 'adduser', 'systemctl') || noRoot || await noSystem({ boot: true });
 
 // The packages, made from a copy of the sources without a repository; once, and without optimisation.
 let package_;
@@ -79,6 +94,17 @@ log: { file = "/var/log/api-router/error.log"; };
 access_log: { file = "/var/log/api-router/access.log"; };
 workers = 2;
 `;
+// The package again over itself, as an update does: another process serves, and who asks meanwhile sees nothing of it.
+async function update(root) {
+	const before = await root.must('cat /run/api-router.pid');
+	await root.must(`touch /tmp/asking; (while [ -e /tmp/asking ]; do ${ASK}; echo; done) >/tmp/answers 2>&1 &`);
+	await root.must('dpkg -i /root/api-router.deb');
+	await until(() => !existsSync(root.file(`/proc/${before}`)), 'the old master has gone');
+	rmSync(root.file('/tmp/asking'));
+	assert.notEqual(await root.must('cat /run/api-router.pid'), before);
+	assert.equal(await root.must(ASK), '200');
+	assert.equal(await root.must('sort -u /tmp/answers'), '200');
+}
 // All that has changed in the system and has our name.
 const traces = async (root) => (await root.must('find /tmp/changes -name \'*api[-_]router*\' -not -path \'*/root/*\' | sort')).split('\n').filter(Boolean)
 	.map((path) => path.replace('/tmp/changes', ''));
@@ -130,11 +156,7 @@ scenario('the package under the init script: installed it serves, as its user; r
 	assert.match(await root.must('cat /var/log/api-router/error.log'), /ready: 2 workers/);
 	await root.must('service api-router reload');
 	await until(async () => /ready: 2 workers, generation 2/.test(await root.must('cat /var/log/api-router/error.log')), 'it is reloaded');
-	// Again over itself, as an update does: still edited, and served by another process.
-	const before = await root.must('cat /run/api-router.pid');
-	await root.must('dpkg -i /root/api-router.deb');
-	assert.equal(await root.must(ASK), '200');
-	assert.notEqual(await root.must('cat /run/api-router.pid'), before);
+	await update(root);
 	assert.match(readFileSync(root.file(CONF), 'utf8'), /workers = 2/);
 
 	await root.must('dpkg -r api-router');
@@ -158,21 +180,7 @@ scenario('the package under the init script: installed it serves, as its user; r
 	assert.equal(readFileSync(root.file('/etc/api-router/key'), 'utf8'), 'secret\n', 'a key of the administrator\'s is not taken along');
 }, { ms: 300000, skip: lacking(...BUILDERS, 'curl', 'adduser') || noRoot });
 
-// OpenRC itself, of Debian's packages: unpacked, since to install it would take the place of this machine's init. A reason why
-// it cannot be had, or false.
-function fetchOpenrc() {
-	const dir = join(top, 'openrc');
-	mkdirSync(dir);
-	try {
-		execFileSync('apt-get', ['-q', 'download', 'openrc', 'libeinfo1', 'librc1'], { cwd: dir, timeout: 60000, stdio: ['ignore', 'ignore', 'pipe'] });
-		return false;
-	} catch (error) {
-		return `OpenRC cannot be fetched: ${String(error.stderr ?? error.message).trim()}`;
-	}
-}
-const noOpenrc = lacking('apt-get', 'curl') || noRoot || fetchOpenrc();
-
-scenario('OpenRC: start, status, reload, restart, stop; a broken configuration stops nothing', async (s) => {
+scenario('OpenRC: start, status, reload, restart, upgrade, stop; a broken configuration stops nothing', async (s) => {
 	const root = await withRoot(s);
 	cpSync(join(top, 'openrc'), root.file('/root/openrc'), { recursive: true });
 	await root.must('for deb in /root/openrc/*.deb; do dpkg-deb --fsys-tarfile $deb | tar -x --keep-directory-symlink -C /; done; ldconfig');
@@ -207,7 +215,97 @@ scenario('OpenRC: start, status, reload, restart, stop; a broken configuration s
 	await root.must('rc-service api-router restart');
 	assert.notEqual(await pid(), first);
 	assert.equal(await root.must(ASK), '200');
+	const old = await pid();
+	await root.must('rc-service api-router upgrade');
+	assert.notEqual(await pid(), old);
+	await until(() => !existsSync(root.file(`/proc/${old}`)), 'the old master has gone');
+	assert.match(await root.must('rc-service api-router status'), /started/);
+	assert.equal(await root.must(ASK), '200');
 	await root.must('rc-service api-router stop');
 	assert.ok(!existsSync(root.file('/run/api-router.pid')));
 	await root.must('rc-service api-router status', 3);
 }, { ms: 300000, skip: noOpenrc });
+
+// The master that systemd follows, and when it was last started.
+const followed = async (root) => Number((await root.must('systemctl show -p MainPID api-router')).split('=')[1]);
+
+scenario('the package under systemd: as strict as the unit is, it serves, reloads, is upgraded, and stops', async (s) => {
+	const root = await withRoot(s, { boot: true });
+	cpSync(build(), root.file('/root/api-router.deb'));
+	await root.must('dpkg -i /root/api-router.deb');
+	assert.equal(await root.must('systemctl is-active api-router'), 'active', 'systemd heard that it is ready');
+	assert.equal(await root.must('systemctl is-enabled api-router'), 'enabled');
+	assert.equal(await root.must(ASK), '200');
+	const first = await followed(root);
+	assert.equal(await root.must('cat /run/api-router.pid'), String(first));
+	const journal = () => root.must('journalctl -q -o cat -u api-router');
+	assert.match(await journal(), /workers run as user api-router/);
+
+	// What it may do, and its workers, as the kernel has it.
+	const status = async (pid) => Object.fromEntries((await root.must(`cat /proc/${pid}/status`)).split('\n').map((line) => line.split(':\t')));
+	const worker = Number((await root.must(`pgrep -P ${first} -u api-router`)).split('\n')[0]);
+	const [master, minor] = [await status(first), await status(worker)];
+	assert.deepEqual([master.NoNewPrivs, master.Seccomp, master.CapEff], ['1', '2', '00000000000004e2']);
+	assert.deepEqual([minor.NoNewPrivs, minor.CapEff, minor.CapPrm], ['1', '0000000000000000', '0000000000000000']);
+	for (const path of ['/etc/api-router/x', '/usr/x', '/var/lib/x', '/root/x', '/home/x'])
+		await root.must(`! nsenter -t ${first} -m touch ${path}`);
+
+	// Logs in files, and a key in the environment, from the next start on.
+	edit(root, CONF, withLogs);
+	writeFileSync(root.file('/etc/default/api-router'), 'OPENAI_API_KEY=abcdefgh\n');
+	await root.must('systemctl restart api-router');
+	assert.equal(await root.must(ASK), '200');
+	const log = () => root.must('cat /var/log/api-router/error.log');
+	assert.doesNotMatch(await log(), /Read-only|ermission/);
+	for (const name of ['error', 'access'])
+		assert.equal(await root.must(`stat -c '%a %U %G' /var/log/api-router/${name}.log`), '640 root adm');
+	await root.must('mv /var/log/api-router/access.log /var/log/api-router/access.log.1 && logrotate -f -s /tmp/state /etc/logrotate.d/api-router');
+	await until(async () => /log files reopened/.test(await log()), 'logs are reopened');
+
+	await root.must('systemctl reload api-router');
+	await until(async () => /generation 2\n/.test(`${await log()}\n`), 'it is reloaded');
+	assert.match(await log(), /GEMINI_API_KEY is not set/);
+	assert.doesNotMatch(await log(), /OPENAI_API_KEY is not set/);
+	const good = readFileSync(root.file(CONF));
+	edit(root, CONF, (text) => `${text}nonsense = 1;\n`);
+	await root.must('! systemctl reload api-router');
+	assert.match(await journal(), /api-router\.conf:\d+: nonsense is unknown/);
+	assert.equal(await root.must(ASK), '200', 'what runs goes on');
+	writeFileSync(root.file(CONF), good);
+
+	// The program on disk takes over; the service is the same one, with another master.
+	const old = await followed(root);
+	await root.must('/etc/init.d/api-router upgrade');
+	await until(async () => (await followed(root)) !== old, 'systemd follows the new master');
+	assert.equal(await root.must('cat /run/api-router.pid'), String(await followed(root)));
+	await until(async () => !existsSync(root.file(`/proc/${old}`)), 'the old master has gone');
+	assert.equal(await root.must('systemctl is-active api-router'), 'active');
+	assert.equal(await root.must(ASK), '200');
+	await root.must('systemctl reload api-router');
+
+	await update(root);
+
+	// A watchdog that hears nothing.
+	const stopped = await followed(root);
+	await root.must('mkdir -p /run/systemd/system/api-router.service.d');
+	writeFileSync(root.file('/run/systemd/system/api-router.service.d/watchdog.conf'), '[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n');
+	await root.must('systemctl daemon-reload && systemctl restart api-router');
+	await root.must(`kill -STOP ${await followed(root)}`);
+	await until(async () => (await root.must('systemctl show -p NRestarts api-router')) === 'NRestarts=1' &&
+		(await root.must('systemctl is-active api-router || :')) === 'active', 'the stopped master is replaced', 30000);
+	assert.notEqual(await followed(root), stopped);
+	assert.equal(await root.must(ASK), '200');
+
+	edit(root, CONF, (text) => `${text}nonsense = 1;\n`);
+	await root.must('! systemctl restart api-router');
+	assert.match(await root.must('systemctl show -p ExecMainStatus api-router'), /=78$/);
+	assert.equal(await root.must('systemctl is-active api-router || :'), 'failed', 'another try would end the same way');
+	writeFileSync(root.file(CONF), good);
+	await root.must('systemctl start api-router');
+	await root.must('systemctl stop api-router');
+	assert.match(await root.must('systemctl show -p Result api-router'), /=success$/);
+	assert.doesNotMatch(await root.must('ps ax -o comm='), /api-router/);
+	await root.must('systemctl start api-router && dpkg -P api-router');
+	assert.doesNotMatch(await root.must('ps ax -o comm='), /api-router/);
+	assert.deepEqual((await traces(root)).filter((path) => !/^\/(tmp|run)\//.test(path)), []);
+}, { ms: 300000, skip: noSystemd });

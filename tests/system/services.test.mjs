@@ -1,6 +1,6 @@
 // services: the files of etc/ for other programs, each read by the program that it is for: completion by bash, rotation by
-// logrotate under load, accounts and directories by systemd's tools; the script for a BSD's rc.d
-// by a stub of rc.subr.
+// logrotate under load, accounts and directories by systemd's tools, the unit by systemd-analyze; the script for a BSD's rc.d
+// by a stub of rc.subr. Whole systems are in package.test.mjs.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -131,7 +131,20 @@ scenario('the account of sysusers.d and the directory of tmpfiles.d, as systemd 
 	assert.deepEqual([(mode & 0o7777).toString(8), uid, gid], ['2750', 0, 4]);
 }, { skip: asRoot || lacking('systemd-sysusers', 'systemd-tmpfiles') });
 
-scenario('the rc.d script: start, status, reload, restart, stop; a broken configuration stops nothing', async (s) => {
+scenario('the unit: systemd reads all of it, and rates its exposure at 2.7 of 10 or less', async (s) => {
+	const dir = s.temporaryDirectory();
+	const text = readFileSync(etc('systemd/api-router.service'), 'utf8').replaceAll('/usr/local/sbin/api-router', binary);
+	const unit = join(dir, 'api-router.service');
+	// It also looks for the manuals, which are not installed here.
+	writeFileSync(unit, text.replace(/^Documentation=.*\n/m, ''));
+	const verified = await run('systemd-analyze', ['verify', '--man=no', unit]);
+	assert.deepEqual([verified.code, verified.output.split('\n').filter((line) => line.includes('api-router'))], [0, []]);
+	const rated = await run('systemd-analyze', ['security', '--offline=true', '--threshold=27', unit], { env: { ...process.env, LC_ALL: 'C' } });
+	assert.equal(rated.code, 0, rated.output);
+	assert.match(rated.output, /Overall exposure level for api-router\.service: [0-9.]+ OK/);
+}, { skip: lacking('systemd-analyze') });
+
+scenario('the rc.d script: start, status, reload, restart, upgrade, stop; a broken configuration stops nothing', async (s) => {
 	const dir = s.temporaryDirectory();
 	chmodSync(dir, 0o755);
 	const at = (name) => join(dir, name);
@@ -181,8 +194,14 @@ scenario('the rc.d script: start, status, reload, restart, stop; a broken config
 	assert.ok(pid() !== first && !alive(first));
 	assert.equal((await s.request(port(), chat)).status, 200);
 	const second = pid();
+	const upgrade = await rc('upgrade');
+	assert.equal(upgrade.code, 0, upgrade.output);
+	const third = pid();
+	assert.notEqual(third, second);
+	await until(() => !alive(second) && !existsSync(at('pid.oldbin')), 'the old master has gone');
+	assert.equal((await s.request(port(), chat)).status, 200);
 	assert.equal((await rc('stop')).code, 0);
-	assert.ok(!alive(second) && !existsSync(at('pid')));
+	assert.ok(!alive(third) && !existsSync(at('pid')));
 	assert.equal((await rc('start')).code, 0, 'and again');
 	assert.equal((await rc('stop')).code, 0);
 	rmSync(at('log'));
