@@ -54,8 +54,11 @@ unsigned scoreboard_ready(struct scoreboard *b);
  * gone. How many there were.
  */
 unsigned scoreboard_sweep(struct scoreboard *b);
-/* The row that the master counts in, for as long as it lives. */
+/* The row that the master counts in, for as long as it lives. Its generation is the one that the
+ * master serves with; 0: none. */
 struct row *scoreboard_claim_master(struct scoreboard *b);
+/* Does any master serve? */
+bool scoreboard_served(struct scoreboard *b);
 unsigned scoreboard_index(const struct scoreboard *b, const struct row *r);
 /* Service-wide: the generation in service; set by the master. */
 void scoreboard_set_generation(struct scoreboard *b, uint32_t generation);

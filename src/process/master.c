@@ -92,14 +92,27 @@ follows(const struct family *f)
 	return next == PEER_SERVING || next == PEER_RESTING;
 }
 
+/*
+ * Does any master serve? The scoreboard knows it of all that share it; of one with tables of its
+ * own only the line to it tells.
+ */
+static bool
+is_served(const struct family *f)
+{
+	return scoreboard_served(f->board) || f->elder.state == PEER_SERVING ||
+		f->successor.peer.state == PEER_SERVING;
+}
+
 /* The service manager hears that its service ends, or whom it is to follow instead. */
 static void
-tell_leaving(const struct family *f)
+tell_leaving(const struct master *m)
 {
+	const struct family *f = &m->family;
 	if (f->elder.state == PEER_SERVING || f->elder.state == PEER_RESTING)
 		notify_send(&f->notify, "MAINPID=%d", (int)f->elder.pid);
 	else
-		notify_send(&f->notify, "STOPPING=1\nSTATUS=finishing open requests");
+		notify_send(&f->notify, "STOPPING=1\nSTATUS=%s",
+			m->phase == QUITTING ? "finishing open requests" : "ending now");
 }
 
 /*
@@ -111,18 +124,18 @@ stand(struct master *m)
 {
 	struct family *f = &m->family;
 	enum peer_state own = state_of(m);
-	bool others = f->elder.state == PEER_SERVING || f->successor.peer.state == PEER_SERVING;
 	bool quiet = f->notify.quiet;
+	ROW_SET(f->row->generation, own == PEER_SERVING ? f->current->number : 0);
 	if (own == PEER_SERVING)
 		scoreboard_set_draining(f->board, false);
 	else if (own == PEER_RESTING || m->phase == QUITTING)
-		scoreboard_set_draining(f->board, !others);
+		scoreboard_set_draining(f->board, !is_served(f));
 	if (own != m->told) {
 		m->told = own;
 		peer_tell(&f->elder, own);
 		peer_tell(&f->successor.peer, own);
 		if (own == PEER_LEAVING)
-			tell_leaving(f);
+			tell_leaving(m);
 	}
 	f->notify.quiet = follows(f);
 	if (quiet && !f->notify.quiet && own != PEER_LEAVING)

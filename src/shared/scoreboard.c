@@ -205,6 +205,16 @@ scoreboard_claim_master(struct scoreboard *b)
 	return r;
 }
 
+bool
+scoreboard_served(struct scoreboard *b)
+{
+	unsigned high = scoreboard_high(b);
+	for (unsigned i = 0; i < high; i++)
+		if (ROW_GET(b->rows[i].state) == ROW_MASTER && ROW_GET(b->rows[i].generation) > 0)
+			return true;
+	return false;
+}
+
 unsigned
 scoreboard_index(const struct scoreboard *b, const struct row *r)
 {

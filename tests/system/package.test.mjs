@@ -138,7 +138,7 @@ scenario('the package under the init script: installed it serves, as its user; r
 		[CONF]: '640 root root', '/etc/default/api-router': '640 root root', '/etc/init.d/api-router': '755 root root',
 		'/etc/api-router/presets/qwen.conf': '644 root root', '/etc/logrotate.d/api-router': '644 root root',
 		'/usr/sbin/api-router': '755 root root', '/lib/systemd/system/api-router.service': '644 root root',
-		'/var/log/api-router': '2750 root adm', '/run/api-router.pid': '644 root root',
+		'/var/log/api-router': '2750 root adm',
 		'/usr/share/man/man8/api-router.8.gz': '644 root root', '/usr/share/bash-completion/completions/api-router': '644 root root',
 	};
 	for (const [path, expected] of Object.entries(modes))

@@ -173,6 +173,53 @@ START_TEST(failing_memory_is_reported)
 }
 END_TEST
 
-UNIT_MAIN("process/sockets", each_listener_with_port_0_has_its_own,
+START_TEST(inherited_sockets_serve_their_own_addresses)
+{
+	struct conf_listen listens[MOST];
+	struct sockets s = { 0 };
+	struct claim a;
+	union sock_address any;
+	ck_assert_int_eq(sock_parse(STR("127.0.0.1"), 0, &any), 0);
+	int known = sock_listen(&any, true), unknown = sock_listen(&any, true),
+	    zero = sock_listen(&any, true);
+	const uint16_t ports[] = { port_of(known), 0, 0 };
+	/* As another program may have left them. */
+	fcntl(known, F_SETFD, 0);
+	fcntl(known, F_SETFL, 0);
+	ck_assert_int_eq(sockets_inherit(&s, known, false), 0);
+	ck_assert_int_eq(sockets_inherit(&s, unknown, false), 0);
+	ck_assert_int_eq(sockets_inherit(&s, zero, true), 0);
+	ck_assert_int_eq(fcntl(known, F_GETFD), FD_CLOEXEC);
+	ck_assert(fcntl(known, F_GETFL) & O_NONBLOCK);
+	struct conf c = conf_of(listens, ports, 3);
+	ck_assert_int_eq(sockets_claim(&s, &c, &a, report, &reports), 0);
+	ck_assert_int_eq(a.sockets[0].fd, known);
+	ck_assert_int_eq(a.sockets[1].fd, zero);
+	ck_assert(a.sockets[2].fd != unknown); /* its port is none that was asked for */
+	ck_assert(a.fresh[0] && a.fresh[1] && a.fresh[2]);
+	ck_assert(a.bound[0]->inherited && a.bound[1]->inherited && !a.bound[2]->inherited);
+	sockets_drop(&s);
+	ck_assert(!is_open(unknown) && is_open(known) && is_open(zero));
+	sockets_release(&s, &a);
+	ck_assert(!is_open(known) && !is_open(zero));
+}
+END_TEST
+
+START_TEST(what_does_not_listen_is_not_inherited)
+{
+	struct sockets s = { 0 };
+	int fds[] = { socket(AF_INET, SOCK_STREAM, 0), socket(AF_INET, SOCK_DGRAM, 0),
+		open("/dev/null", O_RDWR), -1 };
+	for (int i = 0; i < 4; i++) {
+		ck_assert_int_eq(sockets_inherit(&s, fds[i], false), -1);
+		if (fds[i] >= 0)
+			ck_assert_int_eq(close(fds[i]), 0);
+	}
+	ck_assert_ptr_null(s.all);
+}
+END_TEST
+
+UNIT_MAIN("process/sockets", inherited_sockets_serve_their_own_addresses,
+	what_does_not_listen_is_not_inherited, each_listener_with_port_0_has_its_own,
 	next_generation_shares_what_it_wants_too, failed_claim_leaves_the_earlier_one_alone,
 	child_keeps_its_own_only, failing_memory_is_reported)
