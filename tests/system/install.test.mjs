@@ -194,10 +194,10 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 	assert.notEqual(third, second);
 	await until(() => !alive(second) && !existsSync(`${pidFile}.oldbin`), 'the old master has gone');
 	assert.equal((await s.request(port(), chat)).status, 200);
-	// One that finds nothing wrong, and then does not start.
+	// One that finds nothing wrong, and then ends before it serves.
 	const program = join(dir, 'usr/local/sbin/api-router');
 	renameSync(program, `${program}.good`);
-	writeFileSync(program, '#!/bin/sh\ncase "$*" in *-t*) exit 0 ;; esac\nexit 1\n', { mode: 0o755 });
+	writeFileSync(program, '#!/bin/sh\ncase "$*" in *-t*) exit 0 ;; esac\nsleep 2\nexit 1\n', { mode: 0o755 });
 	const failed = await init('upgrade');
 	assert.deepEqual([failed.code, /^no new master after \d+ s: process (\d+) goes on/m.exec(failed.output)?.[1]], [1, String(third)]);
 	renameSync(`${program}.good`, program);
