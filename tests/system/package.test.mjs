@@ -240,6 +240,7 @@ scenario('the package under systemd: as strict as the unit is, it serves, reload
 	assert.equal(await root.must('cat /run/api-router.pid'), String(first));
 	const journal = () => root.must('journalctl -q -o cat -u api-router');
 	assert.match(await journal(), /workers run as user api-router/);
+	assert.doesNotMatch(await journal(), / (warn|error) (?!resolver)/, 'nothing that it wants is forbidden');
 
 	// What it may do, and its workers, as the kernel has it.
 	const status = async (pid) => Object.fromEntries((await root.must(`cat /proc/${pid}/status`)).split('\n').map((line) => line.split(':\t')));
