@@ -255,6 +255,8 @@ config_setting_t *conf_member(config_setting_t *group, const char *name);
 /* The setting of that name for a message, or the group itself where the setting was left out. */
 config_setting_t *conf_named(config_setting_t *group, const char *name);
 const struct conf_place *conf_place(const config_setting_t *s);
+/* The same for the time after the loading; NULL: it was left out. */
+struct conf_spot conf_spot(struct conf_loader *l, const config_setting_t *s);
 /*
  * "PATH TEXT" at the place of the setting, where PATH is like providers.openai.timeouts or
  * routes[0].model.

@@ -54,6 +54,8 @@ struct generation {
  */
 struct conf *generation_conf(const struct conf_options *o, struct account *a, conf_report *report,
 	void *ctx);
+/* One info line names the providers that have no key, if there are any. */
+void generation_tell_keys(const struct conf *c);
 /*
  * All that a generation needs before its first fork: sockets, logs, addresses with the answers of
  * `old` (or NULL). The configuration is taken over and sealed. NULL after every error has gone to

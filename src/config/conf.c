@@ -104,13 +104,13 @@ check_accounts(struct conf_loader *l)
 		/* cppcheck-suppress getpwnamCalled */
 	} else if (root && !getpwnam(c->user.p)) {
 		conf_error(l, conf_member(l->root, "user"),
-			"is \"%.*s\", an account that does not exist",
+			"is \"%.*s\", an account that does not exist: useradd --system makes one",
 			STR_ARG(str_head(c->user, 64)));
 	}
 	/* cppcheck-suppress getgrnamCalled */
 	if (root && c->group.len > 0 && !getgrnam(c->group.p))
 		conf_error(l, conf_member(l->root, "group"),
-			"is \"%.*s\", a group that does not exist",
+			"is \"%.*s\", a group that does not exist: groupadd --system makes one",
 			STR_ARG(str_head(c->group, 64)));
 }
 
@@ -121,7 +121,7 @@ finish_pid_file(struct conf_loader *l)
 	config_setting_t *s = conf_member(l->root, "pid_file");
 	struct conf *c = l->conf;
 
-	c->pid_file_given = s;
+	c->pid_file_at = conf_spot(l, s);
 	if (s && config_setting_type(s) == CONFIG_TYPE_STRING && c->pid_file.len > 0)
 		conf_directory_check(l, s, c->pid_file);
 }

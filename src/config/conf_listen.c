@@ -40,6 +40,7 @@ read_listen(struct conf_loader *l, config_setting_t *s, struct conf_listen *li)
 {
 	conf_preset(&l->conf->arena, SCOPE_LISTEN, li);
 	conf_group_read(l, s, SCOPE_LISTEN, li);
+	li->at = conf_spot(l, s);
 	if (resolve(li) < 0)
 		conf_error(l, conf_named(s, "address"),
 			"must be a numeric address, like \"127.0.0.1\" or \"::1\", or \"*\", not \"%.*s\"",
@@ -102,8 +103,8 @@ check_listen(struct conf_loader *l, config_setting_t *s, unsigned i)
 
 		if (listens_collide(li, other)) {
 			conf_error(l, s,
-				"is in the way of listen[%u]: both take port %u of \"%.*s\"", j,
-				li->port, STR_ARG(li->address));
+				"is in the way of listen[%u]: both take port %u of \"%.*s\"; give one another port",
+				j, li->port, STR_ARG(li->address));
 			break;
 		}
 	}
@@ -121,6 +122,7 @@ conf_listens_finish(struct conf_loader *l)
 			return;
 		conf_preset(&c->arena, SCOPE_LISTEN, c->listens);
 		c->n_listens = 1;
+		c->listens->at = conf_spot(l, NULL);
 		c->listens->admin = true;
 	}
 	if (c->n_listens > 0 && l->options->port > 0)
@@ -142,7 +144,7 @@ conf_directory_check(struct conf_loader *l, const config_setting_t *s, struct st
 		return;
 	dir = arena_copy(&l->conf->arena, str_head(file, (size_t)(slash + 1 - file.p)));
 	if (dir.p && (stat(dir.p, &st) < 0 || !S_ISDIR(st.st_mode)))
-		conf_error(l, s, "is in a directory that does not exist: %.*s", STR_ARG(dir));
+		conf_error(l, s, "is in a directory that does not exist: mkdir %.*s", STR_ARG(dir));
 }
 
 /* A log's file: one of the words, or a path, made absolute. `s` is the setting, NULL where it was
@@ -174,12 +176,13 @@ is_standard(struct str file)
 /* With -D there is no terminal behind the daemon: the default becomes syslog, and what names a
  * terminal is an error. */
 static bool
-finish_log(struct conf_loader *l, const char *name, struct str *file, const char *words,
-	const char *shown)
+finish_log(struct conf_loader *l, const char *name, struct str *file, struct conf_spot *at,
+	const char *words, const char *shown)
 {
 	config_setting_t *group = conf_member(l->root, name);
 	config_setting_t *s = group ? conf_member(group, "file") : NULL;
 
+	*at = conf_spot(l, s);
 	if (!s && l->options->detach)
 		*file = STR("syslog");
 	if (!s || config_setting_type(s) != CONFIG_TYPE_STRING)
@@ -197,8 +200,8 @@ conf_logs_finish(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
 
-	c->log.given =
-		finish_log(l, "log", &c->log.file, "stderr|syslog", "\"stderr\", \"syslog\"");
-	c->access_log.given = finish_log(l, "access_log", &c->access_log.file,
+	c->log.given = finish_log(l, "log", &c->log.file, &c->log.at, "stderr|syslog",
+		"\"stderr\", \"syslog\"");
+	c->access_log.given = finish_log(l, "access_log", &c->access_log.file, &c->access_log.at,
 		"stdout|stderr|syslog|off", "\"stdout\", \"stderr\", \"syslog\", \"off\"");
 }

@@ -186,6 +186,17 @@ conf_number(struct str word, long long *out)
 	return wide ? -2 : 0;
 }
 
+/* Short, and with nothing that would look odd between quotes. */
+static bool
+may_be_shown(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_digit(s.p[i]) && !(s.p[i] >= 'A' && s.p[i] <= 'Z') &&
+			!(s.p[i] >= 'a' && s.p[i] <= 'z') && !strchr("-._/:*", s.p[i]))
+			return false;
+	return s.len <= 32;
+}
+
 /* Text without quotes, or a slip that looks like it. It is shown only where it can hold nothing
  * secret. */
 static int
@@ -204,8 +215,10 @@ fail_word(struct parse *p, const struct conf_place *place, const struct conf_tok
 		return fail(p, word,
 			"%.*s%s%.*s is not a number (sizes are bytes, times are seconds, without a unit)",
 			STR_ARG(place->name), sep, STR_ARG(s));
-	return fail(p, word, "%.*s%stext must stand in double quotes, like \"this\"",
-		STR_ARG(place->name), sep);
+	if (place->name.len == 0 || conf_name_is_secret(place->name) || !may_be_shown(s))
+		s = STR("this");
+	return fail(p, word, "%.*s%stext must stand in double quotes, like \"%.*s\"",
+		STR_ARG(place->name), sep, STR_ARG(s));
 }
 
 static int

@@ -43,6 +43,17 @@ conf_place(const config_setting_t *s)
 	return s->hook ? s->hook : &nowhere;
 }
 
+struct conf_spot
+conf_spot(struct conf_loader *l, const config_setting_t *s)
+{
+	const struct conf_place *place = s ? conf_place(s) : NULL;
+
+	if (!place || place->line == 0)
+		return (struct conf_spot){ l->conf->path.p, 0 };
+	return (struct conf_spot){ arena_copy(&l->conf->arena, str_of(place->file)).p,
+		place->line };
+}
+
 unsigned
 conf_length(const config_setting_t *s)
 {
@@ -164,7 +175,8 @@ conf_text_value(struct conf_loader *l, config_setting_t *s, const char *must, st
 	text = conf_place(s)->secret.len > 0 ? conf_place(s)->secret
 					     : str_of(config_setting_get_string(s));
 	if (!json_text_plain(text)) {
-		conf_error(l, s, "holds a control character or a broken one");
+		conf_error(l, s,
+			"holds a control character or a broken one: write UTF-8, in one line");
 		return false;
 	}
 	*out = arena_copy(&l->conf->arena, text);

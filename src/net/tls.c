@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,12 +45,29 @@ tls_error_text(const SSL *ssl, char *out, size_t size)
 	ERR_clear_error();
 }
 
+/* OpenSSL has many words for a file that is something else, like "PEM lib" or "unsupported". */
+static bool
+is_no_pem(void)
+{
+	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+
+	return (ERR_GET_LIB(first) == ERR_LIB_PEM &&
+		       ERR_GET_REASON(first) == PEM_R_NO_START_LINE) ||
+		(ERR_GET_LIB(first) == ERR_LIB_OSSL_DECODER &&
+			ERR_GET_REASON(first) == ERR_R_UNSUPPORTED) ||
+		(ERR_GET_LIB(last) == ERR_LIB_X509 &&
+			ERR_GET_REASON(last) == X509_R_NO_CERTIFICATE_OR_CRL_FOUND);
+}
+
 static int
 fail(char *err, size_t size, const char *what, struct str file)
 {
 	char text[160];
+	bool no_pem = is_no_pem();
 
 	tls_error_text(NULL, text, sizeof text);
+	if (no_pem)
+		snprintf(text, sizeof text, "it holds none in PEM (-----BEGIN ...)");
 	snprintf(err, size, "%s %.*s: %s", what, STR_ARG(file), text);
 	return -1;
 }

@@ -352,10 +352,11 @@ on_tick(struct loop_timer *t)
  * Starting
  */
 
-/* 0, or the exit status. */
+/* 0, or the exit status after a message. */
 static int
-open_pidfile(struct family *f, const struct conf *c)
+open_pidfile(struct family *f, const struct conf *c, conf_report *report)
 {
+	char text[PATH_MAX + 160];
 	pid_t holder;
 	if (c->pid_file.len == 0)
 		return 0;
@@ -363,14 +364,19 @@ open_pidfile(struct family *f, const struct conf *c)
 	if (result == 0)
 		return 0;
 	if (result == 1) {
-		log_error("already running: process %d holds %s", (int)holder, c->pid_file.p);
+		log_error(
+			"already running: process %d holds %s; a second daemon needs a pid_file of its own",
+			(int)holder, c->pid_file.p);
 		return EXIT_FAILURE;
 	}
-	if (!f->options.detach && !c->pid_file_given) {
+	if (!f->options.detach && c->pid_file_at.line == 0) {
 		log_warn("no pid file: cannot write %s: %s", c->pid_file.p, strerror(errno));
 		return 0;
 	}
-	log_error("cannot write pid_file %s: %s", c->pid_file.p, strerror(errno));
+	snprintf(text, sizeof text,
+		"pid_file: cannot write %s: %s; name a file that this user can write, or \"\" for none",
+		c->pid_file.p, strerror(errno));
+	report(NULL, c->pid_file_at.file, c->pid_file_at.line, text);
 	return EXIT_FAILURE;
 }
 
@@ -383,7 +389,7 @@ master_start(struct master *m, conf_report *report)
 	struct conf *c = generation_conf(&f->options, &account, report, NULL);
 	if (c == NULL)
 		return EX_CONFIG;
-	int status = open_pidfile(f, c);
+	int status = open_pidfile(f, c, report);
 	if (status != 0) {
 		conf_free(c);
 		return status;
@@ -404,6 +410,7 @@ master_start(struct master *m, conf_report *report)
 	if (geteuid() == 0)
 		log_info("workers run as user %s", g->account.user);
 	sockets_log(&g->claim);
+	generation_tell_keys(g->conf);
 	f->current = g;
 	reload_start(f, g);
 	return 0;

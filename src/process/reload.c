@@ -48,12 +48,12 @@ claim_pidfile(struct family *f, const struct conf *c)
 	if (result == 0)
 		return 0;
 	if (result == 1)
-		snprintf(text, sizeof text, "pid_file: %s is held by process %d", c->pid_file.p,
-			(int)holder);
+		snprintf(text, sizeof text, "pid_file: %s is held by process %d; name another",
+			c->pid_file.p, (int)holder);
 	else
 		snprintf(text, sizeof text, "pid_file: cannot write %s: %s", c->pid_file.p,
 			strerror(errno));
-	reload_report(NULL, c->path.p, 0, text);
+	reload_report(NULL, c->pid_file_at.file, c->pid_file_at.line, text);
 	return -1;
 }
 
@@ -92,6 +92,7 @@ reload_begin(struct family *f)
 	struct conf *c = generation_conf(&f->options, &account, reload_report, NULL);
 	struct generation *g = NULL;
 	if (c != NULL) {
+		generation_tell_keys(c);
 		count_name(f->series, c);
 		g = generation_new(c, &account, &f->sockets, f->current, reload_report, NULL);
 	}

@@ -110,11 +110,40 @@ claim_room(struct claim *c, size_t cap)
 	return c->sockets == NULL || c->bound == NULL || c->fresh == NULL ? -1 : 0;
 }
 
+/* What to do about it, as the end of a message. */
+static const char *
+remedy(int why)
+{
+	switch (why) {
+	case EADDRINUSE:
+		return "; another process listens there (ss -ltnp names it): stop it, or take another port";
+	case EACCES:
+		return "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
+	case EADDRNOTAVAIL:
+		return "; this machine has no such address (ip address lists those that it has)";
+	default:
+		return "";
+	}
+}
+
+static void
+tell_unbound(const struct conf *c, size_t i, const union sock_address *a, int why,
+	conf_report *report, void *ctx)
+{
+	const struct conf_spot *at = &c->listens[i].at;
+	char name[NAME_MAX_TEXT], which[32] = "listen", text[320];
+	name_of(a, name);
+	if (at->line > 0)
+		snprintf(which, sizeof which, "listen[%zu]", i);
+	snprintf(text, sizeof text, "%s: cannot listen on %s: %s%s", which, name, strerror(why),
+		remedy(why));
+	report(ctx, at->file, at->line, text);
+}
+
 int
 sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, conf_report *report,
 	void *ctx)
 {
-	char name[NAME_MAX_TEXT], text[160];
 	int result = claim_room(out, c->n_listens * 2 + 1);
 	if (result != 0)
 		report(ctx, c->path.p, 0, "out of memory for listeners");
@@ -123,10 +152,7 @@ sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, conf_r
 		for (unsigned k = 0; k < l->n_socks; k++) {
 			if (claim_one(s, out, l, &l->socks[k]) == 0)
 				continue;
-			int why = errno;
-			name_of(&l->socks[k], name);
-			snprintf(text, sizeof text, "cannot listen on %s: %s", name, strerror(why));
-			report(ctx, c->path.p, 0, text);
+			tell_unbound(c, i, &l->socks[k], errno, report, ctx);
 			result = 1;
 		}
 	}

@@ -79,7 +79,7 @@ scenario('-t refuses a pid_file that no start could write, and warns of a base_u
 	const refused = await d.run('-t');
 	assert.equal(refused.code, 78, refused.output);
 	assert.match(refused.stderr,
-		/api-router\.conf:\d+: pid_file is in a directory that does not exist: \/nonexistent\/run\/\n/);
+		/api-router\.conf:\d+: pid_file is in a directory that does not exist: mkdir \/nonexistent\/run\/\n/);
 	d.writeConfig({ providers: { p: { dialect: 'anthropic', base_url: 'https://api.example.org/v1', models: ['m'] } } });
 	const warned = await d.run('-t');
 	assert.equal(warned.code, 0, warned.output);

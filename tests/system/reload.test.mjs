@@ -105,15 +105,15 @@ scenario('an address in use, a log that cannot be opened and a held pid file und
 	const other = await s.daemon(config(1));
 	const before = workers(d);
 	const cases = [
-		[{ listen: listen(0, other.port) }, `cannot listen on 127\\.0\\.0\\.1:${other.port}: Address already in use`],
+		[{ listen: listen(0, other.port) }, `listen\\[1\\]: cannot listen on 127\\.0\\.0\\.1:${other.port}: Address already in use; another process listens there .*`],
 		[{ log: { file: '/proc/nothing' } }, 'log\\.file: cannot open /proc/nothing: No such file or directory'],
 		[{ access_log: { file: '/proc/nothing' } }, 'access_log\\.file: cannot open /proc/nothing: No such file or directory'],
-		[{ pid_file: join(other.dir, 'pid') }, `pid_file: ${other.dir}/pid is held by process ${other.pid}`],
+		[{ pid_file: join(other.dir, 'pid') }, `pid_file: ${other.dir}/pid is held by process ${other.pid}; name another`],
 	];
 	for (const [more, message] of cases) {
 		d.writeConfig(config(2, more));
 		const said = await reloadFails(d);
-		assert.match(said, new RegExp(`error master\\[${d.pid}\\]: ${d.configFile}(:\\d+)?: ${message}\n`));
+		assert.match(said, new RegExp(`error master\\[${d.pid}\\]: ${d.configFile}:\\d+: ${message}\n`));
 		assert.equal((await s.request(d, chat)).status, 200);
 	}
 	assert.deepEqual(workers(d), before);

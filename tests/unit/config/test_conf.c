@@ -78,7 +78,7 @@ START_TEST(defaults)
 	ck_assert_text(c->group, "");
 	ck_assert(c->workers >= 1 && c->workers <= 256);
 	ck_assert_text(c->pid_file, "/run/api-router.pid");
-	ck_assert(!c->pid_file_given);
+	ck_assert(c->pid_file_at.line == 0);
 	ck_assert_uint_eq(c->n_listens, 1);
 	ck_assert_text(c->listens[0].address, "127.0.0.1");
 	ck_assert_uint_eq(c->listens[0].port, 8000);
@@ -211,7 +211,7 @@ check_general(const struct conf *c)
 	ck_assert_text(c->group, "root");
 	ck_assert_uint_eq(c->workers, 3);
 	ck_assert_text(c->pid_file, "/tmp/x.pid");
-	ck_assert(c->pid_file_given && c->open && c->log.given && c->access_log.given);
+	ck_assert(c->pid_file_at.line > 0 && c->open && c->log.given && c->access_log.given);
 	ck_assert_text(c->log.file, "/tmp/a.log");
 	ck_assert_int_eq(c->log.level, LEVEL_DEBUG);
 	ck_assert_int_eq(c->log.format, FORMAT_JSON);
@@ -646,7 +646,7 @@ START_TEST(files_that_are_wrong)
 
 	ck_assert_ptr_null(conf_load(&o, collect, &t));
 	ck_assert_str_eq(t.text,
-		"/nonexistent/t.conf:0: cannot read the configuration: No such file or directory\n");
+		"/nonexistent/t.conf:0: cannot read the configuration: No such file or directory; the option -c names another\n");
 	t.len = 0;
 	o.path = "/";
 	ck_assert_ptr_null(conf_load(&o, collect, &t));
@@ -702,7 +702,7 @@ START_TEST(port_of_the_command_line)
 	ck_assert_uint_eq(sock_port(&c->listens[1].socks[0]), 2);
 	conf_free(c);
 	refuse(o, "listen = ( { port = 1; },\n{ port = 9000; } );" ECHO_,
-		"t.conf:2: listen[1] is in the way of listen[0]: both take port 9000 of \"127.0.0.1\"\n");
+		"t.conf:2: listen[1] is in the way of listen[0]: both take port 9000 of \"127.0.0.1\"; give one another port\n");
 }
 END_TEST
 
@@ -743,8 +743,8 @@ START_TEST(accounts_of_root)
 		return;
 	refuse((struct conf_options){ .port = 0 },
 		"user = \"nobody-of-that-name\";\ngroup = \"no-such-group\";" ECHO_,
-		"t.conf:1: user is \"nobody-of-that-name\", an account that does not exist\n"
-		"t.conf:2: group is \"no-such-group\", a group that does not exist\n");
+		"t.conf:1: user is \"nobody-of-that-name\", an account that does not exist: useradd --system makes one\n"
+		"t.conf:2: group is \"no-such-group\", a group that does not exist: groupadd --system makes one\n");
 }
 END_TEST
 
