@@ -64,10 +64,13 @@ fail(char *err, size_t size, const char *what, struct str file)
 {
 	char text[160];
 	bool no_pem = is_no_pem();
+	bool is_other_key = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
 
 	tls_error_text(NULL, text, sizeof text);
 	if (no_pem)
 		snprintf(text, sizeof text, "it holds none in PEM (-----BEGIN ...)");
+	if (is_other_key)
+		snprintf(text, sizeof text, "it is the key of another certificate");
 	snprintf(err, size, "%s %.*s: %s", what, STR_ARG(file), text);
 	return -1;
 }
