@@ -287,9 +287,10 @@ conf_keys_missing(const struct conf *c, char *out, size_t size)
 		if (p->api_key_name.len == 0 || p->api_key.len > 0)
 			continue;
 		if (at < size)
-			at += (size_t)snprintf(out + at, size - at, "%s%.*s (%.*s is %s)",
+			at += (size_t)snprintf(out + at, size - at, "%s%.*s (%.*s %s)",
 				n > 0 ? ", " : "", STR_ARG(p->name), STR_ARG(p->api_key_name),
-				str_starts(p->api_key_name, STR("env:")) ? "not set" : "empty");
+				str_starts(p->api_key_name, STR("env:")) ? "is not set"
+									 : "is empty");
 		n++;
 	}
 	return n;
