@@ -113,7 +113,7 @@ scenario('the installed binary looks for its configuration below SYSCONFDIR', as
 	await make('install', { DESTDIR: join(top, 'all2') });
 	const lost = await run(binary, ['-t']);
 	assert.equal(lost.code, 78);
-	assert.match(lost.output, /^\/etc\/odd\/api-router\/api-router\.conf: .*No such file or directory\n/);
+	assert.match(lost.output, /^\/etc\/odd\/api-router\/api-router\.conf: .*No such file or directory; the option -c names another\n/);
 	const shipped = join(top, 'all2/etc/odd/api-router/api-router.conf');
 	const good = await run(binary, ['-t'], { API_ROUTER_CONFIG_PATH: shipped });
 	assert.equal(good.code, 0);
