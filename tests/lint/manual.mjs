@@ -119,9 +119,8 @@ const strings = (code) => [...code.matchAll(/"((?:[^"\\\n]|\\.)*)"(?:\s*"((?:[^"
 // What the elements of a list, or of a group of free names, are.
 const ELEMENTS = { LISTEN: 'LISTEN', CLIENTS: 'CLIENT', PROVIDERS: 'PROVIDER', ROUTES: 'ROUTE', HEADERS: 'HEADER', ENDPOINT_HEADERS: 'HEADER',
 	MAPS: 'MAP', MODEL_OPTIONS: 'MODEL', ENDPOINTS: 'ENDPOINT', TARGETS: 'TARGET' };
-const LABELS = { PATH: ['path'], PROVIDER: ['provider'], STATUS: ['status'], CLIENT: ['client'], MODEL: ['model'], KIND: ['kind'],
-	TOKENS: ['kind'], CLOSE: ['side', 'reason'], EXIT: ['reason'], RESULT: ['result'], CONNECTION: ['side', 'state'], STATE: ['state'],
-	VERSION: ['version'] };
+// Labels of metrics that are not series, and so are written out one by one.
+const GAUGE_LABELS = { CONNECTION: ['side', 'state'], STATE: ['state'], VERSION: ['version'] };
 const STATUSES = { EX_OK: 0, EXIT_SUCCESS: 0, EXIT_FAILURE: 1, EX_USAGE: 64, EX_CONFIG: 78 };
 
 // ---- the proof
@@ -284,7 +283,7 @@ export function check(read, sources) {
 			: kind === 'AUTO' ? '"auto"'
 			: ['COUNT', 'BYTES', 'TIME'].includes(kind) ? String(amount(preset))
 			: text;
-		if (/\bRequired\b/.test(said))
+		if (/\bRequired\b|must be there/.test(said))
 			return;
 		if (shown === undefined)
 			complain(FIVE, `${full} has no default`);
@@ -304,10 +303,19 @@ export function check(read, sources) {
 
 	// -- what it tells
 
+	// The labels that the code writes for each LABEL_ of a series.
+	function labelsOf(text) {
+		const parts = text.split(/\bif \(has & LABEL_/).slice(1).map((part) => part.split(/^\}/m)[0]);
+		const written = (part) => [...part.matchAll(/\blabel(?:_word)?\(w, STR\("(\w+)"\)|\b(label_status)\(/g)].map(([, name]) => name ?? 'status');
+		return { ...GAUGE_LABELS, ...Object.fromEntries(parts.map((part) => [part.match(/\w+/)[0], written(part)])) };
+	}
+
 	function metrics() {
-		const real = def('report/metric').map(([, , name, , labels]) => {
-			const flags = labels === '0' ? [] : labels.split('|').map((s) => s.trim().replace('LABEL_', ''));
-			return { name, labels: flags.flatMap((flag) => LABELS[flag] ?? [`(${flag}: unknown to tests/lint/manual.mjs)`]) };
+		const text = read('src/report/metrics.c');
+		const labels = labelsOf(text);
+		const real = def('report/metric').map(([, , name, , has]) => {
+			const flags = has === '0' ? [] : has.split('|').map((s) => s.trim().replace('LABEL_', ''));
+			return { name, labels: flags.flatMap((flag) => labels[flag] ?? [`(that LABEL_${flag} stands for)`]) };
 		});
 		const items = section(EIGHT, 'METRICS').items.filter((item) => item.head.startsWith('Cm '));
 		const first = items.findIndex((item) => item.head === 'Cm path');
@@ -321,7 +329,6 @@ export function check(read, sources) {
 					complain(name, `names the metric ${word}, which is none`);
 		const kinds = items.slice(first).find((item) => item.head === 'Cm kind');
 		same(EIGHT, 'the kind of failure', [...def('report/upstream_end').map((row) => row[3]), 'status'], marked(kinds?.text ?? [], 'Cm'));
-		const text = read('src/report/metrics.c');
 		const array = (name) => [...(text.match(new RegExp(`\\b${name}\\[\\] = \\{([^]*?)\\};`))?.[1] ?? '').matchAll(/STR_INIT\("(\w+)"\)/g)].map(([, w]) => w);
 		for (const [metric, name] of [['tokens_total', 'token_kinds'], ['worker_exits_total', 'exits'], ['reloads_total', 'results'], ['workers', 'states']])
 			same(EIGHT, `of ${metric} the word`, array(name), marked(items.find((item) => item.head.split(' ')[1] === metric)?.text ?? [], 'Cm').filter((w) => w !== 'side' && w !== 'state'));
