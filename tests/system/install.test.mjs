@@ -52,7 +52,6 @@ scenario('install puts each file in its place, keeps a configuration, and uninst
 		'lib/systemd/system/api-router.service': '644',
 		'usr/local/sbin/api-router': '755',
 		'usr/local/share/man/man5/api-router.conf.5': '644',
-		'usr/local/share/man/man7/api-router-signals.7': '644',
 		'usr/local/share/man/man8/api-router.8': '644',
 		...presets,
 		...dataIn('usr/local/share/api-router'),
@@ -93,7 +92,7 @@ scenario('the variables move every part, and the service files follow', async ()
 	const moved = { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', DATADIR: '/srv/data', INITDIR: '/etc/rc.d', UNITDIR: '/units' };
 	await make('install', moved);
 	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', ...Object.keys(presets), 'etc/rc.d/api-router',
-		...Object.keys(dataIn('srv/data')), 'units/api-router.service', 'usr/man/man5/api-router.conf.5', 'usr/man/man7/api-router-signals.7', 'usr/man/man8/api-router.8',
+		...Object.keys(dataIn('srv/data')), 'units/api-router.service', 'usr/man/man5/api-router.conf.5', 'usr/man/man8/api-router.8',
 		'usr/sbin/api-router']);
 	const init = readFileSync(join(dir, 'etc/rc.d/api-router'), 'utf8');
 	const unit = readFileSync(join(dir, 'units/api-router.service'), 'utf8');
