@@ -354,7 +354,7 @@ export function check(read, sources) {
 	// or each of its pieces stands in some string.
 	function messages() {
 		const all = [...new Set(strings(code))].map((s) => s.replace(/%[-.*\d]*(?:ll|z|l)?[a-z]/g, '\0'));
-		const patterns = all.filter((s) => s.replace(/[^a-z]/gi, '').length >= 12)
+		const patterns = all.filter((s) => s.replace(/[^a-z]/gi, '').length >= 9)
 			.map((s) => new RegExp(s.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/\0/g, '.+')));
 		for (const item of everyItem(section(EIGHT, 'DIAGNOSTICS').items)) {
 			const message = words(item.head).join(' ').replace(/;? ?\.\.\.$/, '');

@@ -120,7 +120,7 @@ function complete(dir, text) {
 		if (/^\/(v\d|chat)/.test(path))
 			return quoted;
 		if (kind === 'file:')
-			make(path, 'a-key-of-one\'s-own-making\n');
+			make(path, `the-key-in-${path}\n`);
 		else
 			mkdirSync(dirname(here(path)), { recursive: true });
 		return `"${kind}${here(path)}"`;
