@@ -195,7 +195,7 @@ export function check(read, sources) {
 	}
 
 	function environment() {
-		const real = [...code.matchAll(/(?:getenv|setenv|from_environment)\((?:l, )?"([A-Z_]+)"/g)].map(([, name]) => name);
+		const real = [...code.matchAll(/\b(?:getenv|setenv|from_environment)\((?:l, )?"([A-Z_]+)"/g)].map(([, name]) => name);
 		same(EIGHT, 'the environment variable', real, section(EIGHT, 'ENVIRONMENT').items.flatMap((item) => marked([`.It ${item.head}`], 'Ev')));
 	}
 
