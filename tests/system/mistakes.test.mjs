@@ -90,6 +90,14 @@ const wrongFiles = [
 		/^1: listen\[0\]\.address must be a numeric address, like "127\.0\.0\.1" or "::1", .*not "localhost"$/],
 	['two listeners on one address', ['listen = (', '\t{ port = 8080; },', '\t{ port = 8080; }', ');', ECHO],
 		'3: listen[1] is in the way of listen[0]: both take port 8080 of "127.0.0.1"; give one another port'],
+	['a unix socket with a path that is too long', [`listen = ( { address = "unix:/${'a'.repeat(120)}"; } );`, ECHO],
+		`1: listen[0].address has a path of 121 bytes, but the path of a unix socket is 107 at most: "/${'a'.repeat(120)}"`],
+	['TLS without a certificate', ['listen = (', '\t{ tls: { }; }', ');', ECHO],
+		'2: listen[0].tls needs a certificate_file, a PEM file with the certificate of this server'],
+	['a certificate of a listener that is not there', ['listen = (', '\t{ tls: { certificate_file = "router.pem"; }; }', ');', ECHO],
+		'2: listen[0].tls.certificate_file cannot be read: DIR/router.pem: No such file or directory'],
+	['a certificate of a listener that is none', ['listen = (', '\t{ tls: { certificate_file = "text"; }; }', ');', ECHO],
+		'2: listen[0].tls.certificate_file is not a certificate: DIR/text: there is no -----BEGIN CERTIFICATE----- in it'],
 	['a listener for everyone', ['listen = (', '\t{ address = "0.0.0.0"; }', ');', ECHO],
 		'2: listen[0] admits everyone who can reach "0.0.0.0": name clients (api-router -k NAME makes a key), or, if that is meant, say open = true;'],
 	['a key in the place of its hash', ['clients: {', '\tsupport: { key = "ar-0123456789abcdef"; };', '};', ECHO],
@@ -176,6 +184,10 @@ scenario('the address of another machine is told as that', (s) => cannotStart(s,
 	['open = true;', 'listen = (', '\t{ address = "192.0.2.1"; }', ');', ECHO],
 	'4: listen[0]: cannot listen on 192.0.2.1:8000: Cannot assign requested address; this machine has no such address (ip address lists those that it has)'));
 
+scenario('a file in the place of a unix socket is told as that', (s) => cannotStart(s,
+	['listen = (', '\t{ address = "unix:DIR/text"; }', ');', ECHO],
+	'3: listen[0]: cannot listen on unix:DIR/text: a file that is no socket is in its place'));
+
 scenario('a log that is a directory is told as that', (s) => cannotStart(s, ['log: { file = "/tmp/"; };', ECHO],
 	'2: log.file: cannot open /tmp/: Is a directory; name a file in it'));
 
@@ -232,6 +244,10 @@ scenario('a key that belongs to another certificate is told as that', async (s) 
 	const run = await d.run('-t');
 	assert.equal(run.code, 78, run.output);
 	assert.deepEqual(said(d, run), ['DIR/api-router.conf:2: providers.openai.tls cannot be used: cannot use the key DIR/b.key: it is the key of another certificate']);
+	d.writeConfig(`listen = (\n\t{ tls: { certificate_file = "a.pem"; key_file = "b.key"; }; }\n);\n${ECHO}\n`);
+	const listener = await d.run('-t');
+	assert.equal(listener.code, 78, listener.output);
+	assert.deepEqual(said(d, listener), ['DIR/api-router.conf:2: listen[0].tls.key_file does not belong to the certificate of certificate_file: DIR/b.key: its public key is another']);
 });
 
 scenario('a key that is not set is no error, and is told by -t, at the start and at a reload', async (s) => {
