@@ -117,8 +117,9 @@ export class Daemon {
 		const [stdout, stderr] = [this.#file(out), this.#file(err)];
 		return { ...exit, stdout, stderr, output: stdout + stderr };
 	}
-	// Look after a process that detached itself, as if `start` had started it.
+	// Look after a process that detached itself, or took over from the one that `start` had started, as if it had been that one.
 	async adopt(pid) {
+		this.#child = undefined;
 		this.pid = pid;
 		this.exit = undefined;
 		this.processes();

@@ -2,7 +2,7 @@
 // these are run by `make check-long` (tests/long).
 
 import assert from 'node:assert/strict';
-import { scenario } from '../lib/scenario.mjs';
+import { scenario, underValgrind } from '../lib/scenario.mjs';
 import { Killer, assertCounted, assertLimited, assertLogged, finish, reload, underLoad, wait } from '../lib/operate.mjs';
 
 scenario('reloads one after the other under load lose no request, no count and no bucket', async (s) => {
@@ -32,4 +32,4 @@ scenario('workers killed one after the other lose only what they had under way',
 		assert.ok(killer.of(failure), `not on a killed worker: ${JSON.stringify(failure)}`);
 	assertCounted(end, { turns: killer.kills.length });
 	assertLimited(run, end);
-}, { ms: 120000 });
+}, { ms: 120000, skip: underValgrind && 'there a start takes longer than a youth' });
