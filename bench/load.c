@@ -695,7 +695,8 @@ tell_second(void)
 		(unsigned long long)sum.started, (unsigned long long)sum.answered,
 		(unsigned long long)sum.refused, (unsigned long long)failures(), open_requests,
 		idle);
-	fflush(stdout);
+	if (fflush(stdout) != 0)
+		exit(2); /* nobody is there to hear it */
 }
 
 static void

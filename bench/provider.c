@@ -1,17 +1,19 @@
 /*
  * provider: a provider of chats that repeats what it is told, for load (bench/load.c).
  *
- *     provider [-i interval_ms]
+ *     provider [-i interval_ms] [-c certificate_file -k key_file]
  *
  * It listens on a port of its own choice and says which: "port 12345". The reply to a chat is the
  * content of its last message: whole and at once, or streamed, a word an event, the first at once
  * and the others an interval apart. With usage in both. Connections are kept. It knows just as much
- * of HTTP and of JSON as the router sends. TERM ends it, with a line of what it has done.
+ * of HTTP and of JSON as the router sends. With a certificate it speaks TLS. TERM ends it, with a
+ * line of what it has done.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +31,7 @@
 
 struct conn {
 	int fd;
+	SSL *tls;
 	bool open, streaming;
 	unsigned words;
 	uint64_t due_us;            /* of the next word */
@@ -38,6 +41,7 @@ struct conn {
 	char in[REQUEST_MOST];
 };
 
+static SSL_CTX *tls;        /* NULL: none */
 static struct conn **conns; /* by descriptor */
 static int conns_size, epoll_fd, listener;
 static struct conn *first, *last;
@@ -90,15 +94,37 @@ conn_close(struct conn *c)
 		left_early++;
 		line_leave(c);
 	}
+	SSL_free(c->tls);
 	close(c->fd);
 	c->open = false;
 }
 
+/* What is said is far smaller than a socket's buffer. */
 static void
 put(struct conn *c, const char *p, size_t len)
 {
-	if (c->open && write(c->fd, p, len) != (ssize_t)len)
+	ssize_t n;
+
+	if (!c->open)
+		return;
+	n = c->tls ? SSL_write(c->tls, p, (int)len) : write(c->fd, p, len);
+	if (n != (ssize_t)len)
 		conn_close(c);
+}
+
+/* As read(2). */
+static ssize_t
+get(struct conn *c, char *p, size_t size)
+{
+	int n;
+
+	if (!c->tls)
+		return read(c->fd, p, size);
+	n = SSL_read(c->tls, p, (int)size);
+	if (n > 0)
+		return n;
+	errno = SSL_get_error(c->tls, n) == SSL_ERROR_WANT_READ ? EAGAIN : EIO;
+	return -1;
 }
 
 /* ---- replies ---- */
@@ -241,7 +267,7 @@ look(struct conn *c)
 static void
 conn_read(struct conn *c)
 {
-	ssize_t n = read(c->fd, c->in + c->len, sizeof c->in - 1 - c->len);
+	ssize_t n = get(c, c->in + c->len, sizeof c->in - 1 - c->len);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -265,6 +291,11 @@ accept_all(void)
 			die("accept");
 		*conns[fd] = (struct conn){ .fd = fd, .open = true };
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		if (tls) {
+			conns[fd]->tls = SSL_new(tls);
+			SSL_set_fd(conns[fd]->tls, fd);
+			SSL_set_accept_state(conns[fd]->tls);
+		}
 		epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e);
 		connections++;
 	}
@@ -335,16 +366,38 @@ turn(void)
 	}
 }
 
+static void
+prepare_tls(const char *certificate, const char *key)
+{
+	tls = SSL_CTX_new(TLS_server_method());
+	if (!tls || SSL_CTX_use_certificate_chain_file(tls, certificate) != 1 ||
+		SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1) {
+		fprintf(stderr, "cannot use %s and %s\n", certificate, key);
+		exit(2);
+	}
+	SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+}
+
 int
 main(int argc, char **argv)
 {
+	const char *certificate = NULL, *key = NULL;
 	int option;
 
-	while ((option = getopt(argc, argv, "i:")) != -1) {
-		if (option != 'i')
+	while ((option = getopt(argc, argv, "i:c:k:")) != -1) {
+		if (option == 'i')
+			interval_us = strtoul(optarg, NULL, 10) * 1000;
+		else if (option == 'c')
+			certificate = optarg;
+		else if (option == 'k')
+			key = optarg;
+		else
 			return 64;
-		interval_us = strtoul(optarg, NULL, 10) * 1000;
 	}
+	if (!certificate != !key)
+		return 64;
+	if (certificate)
+		prepare_tls(certificate, key);
 	prepare();
 	while (!ending)
 		turn();

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { dirname, join } from 'node:path';
 import { binary } from './daemon.mjs';
+import { certificates } from './peer.mjs';
 import { limit, until } from './scenario.mjs';
 
 const program = (name) => join(dirname(binary), 'bench', name);
@@ -74,13 +75,15 @@ export class Generator extends Process {
 }
 
 export class Repeater extends Process {
-	// `interval`: between two words of a stream, in ms.
-	constructor(interval) {
-		super('provider', ['-i', interval]);
+	// `interval`: between two words of a stream, in ms; `tls`: whether it speaks that.
+	constructor(interval, tls) {
+		const file = (name) => join(certificates().dir, name);
+		super('provider', ['-i', interval, ...(tls ? ['-c', file('localhost.pem'), '-k', file('localhost.key')] : [])]);
+		this.tls = tls;
 	}
 	async listening() {
 		await until(() => this.port || this.child.exitCode !== null, 'the provider listens');
-		return `http://127.0.0.1:${this.port}/v1`;
+		return `${this.tls ? 'https' : 'http'}://127.0.0.1:${this.port}/v1`;
 	}
 	hear(line) {
 		if (line.startsWith('port '))

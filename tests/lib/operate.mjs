@@ -2,7 +2,7 @@
 // are in system/operate.test.mjs, the long ones in long/.
 //
 // The load is of two clients: `load`, which has no limit, and `limited`, which asks for twice as much as it may have. Half of all
-// requests are streams; half are answered by the echo provider, half by bench/provider over a pool of connections.
+// requests are streams; half are answered by the echo provider, a quarter each by bench/provider over pools of plain connections and of TLS.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { connect } from './client.mjs';
 import { binary } from './daemon.mjs';
 import { Generator, Repeater } from './generator.mjs';
+import { certificates } from './peer.mjs';
 import { alive, clientPorts, descriptorCount, descriptors, workers } from './processes.mjs';
 import { until } from './scenario.mjs';
 
@@ -23,8 +24,9 @@ const WORDS = 11;
 // `perMinute`, `burst`: of the limited client; `config`: more of it.
 export async function underLoad(s, { rate, streamSeconds, nWorkers, perMinute = 1800, burst = 50, keep = 90, config = {} }) {
 	const interval = streamSeconds / (WORDS - 1);
-	const repeater = s.keep(new Repeater(Math.round(interval * 1000)));
-	const url = await repeater.listening();
+	const repeaters = [false, true].map((tls) => s.keep(new Repeater(Math.round(interval * 1000), tls)));
+	const [plain, tls] = await Promise.all(repeaters.map((repeater) => repeater.listening()));
+	const openai = (url, models, more) => ({ dialect: 'openai', base_url: url, models, connections: { idle_timeout: 2 }, ...more });
 	// Its own copy of the binary, which an upgrade may replace.
 	const dir = s.temporaryDirectory();
 	const path = join(dir, 'api-router');
@@ -38,12 +40,13 @@ export async function underLoad(s, { rate, streamSeconds, nWorkers, perMinute = 
 		},
 		providers: {
 			echo: { dialect: 'echo', models: ['echo'], echo: { interval } },
-			up: { dialect: 'openai', base_url: url, models: ['up'], connections: { idle_timeout: 2 } },
+			plain: openai(plain, ['plain']),
+			tls: openai(tls, ['tls'], { tls: { ca_file: certificates().caFile } }),
 		},
 		...config,
 	}, { env: KEYS, binary: path });
-	const run = { s, d, repeater, path, nWorkers, perMinute, burst, rate, idle: idleState(d) };
-	const models = ['echo', 'up'];
+	const run = { s, d, repeaters, path, nWorkers, perMinute, burst, rate, idle: idleState(d) };
+	const models = ['echo', 'plain', 'echo', 'tls'];
 	run.load = s.keep(new Generator(d, { rate, keep, words: WORDS, models, key: KEYS.LOAD_KEY }));
 	run.limited = s.keep(new Generator(d, { rate: perMinute / 30, streams: 0, words: WORDS, models, key: KEYS.LIMITED_KEY, limited: true }));
 	return run;
@@ -118,7 +121,7 @@ export class Killer {
 	async #run() {
 		while (this.#running) {
 			await wait(this.pause);
-			const pids = workers(this.d);
+			const pids = workers(this.d).filter((pid) => !this.kills.some((kill) => kill.pid === pid));
 			const now = Date.now();
 			this.#since = new Map(pids.map((pid) => [pid, this.#since.get(pid) ?? now]));
 			const pid = pids.find((p) => [...this.#since.values()].every((t) => t >= this.#since.get(p)));
@@ -185,7 +188,13 @@ export async function finish(run) {
 		const now = [d.pid, ...workers(d)].map((pid) => JSON.stringify(descriptors(pid)));
 		throw new Error(`${error.message}: ${JSON.stringify(run.idle)}, now\n${now.join('\n')}`);
 	});
-	return { load, limited, metrics: await metrics(run), provider: await run.repeater.finish() };
+	const provider = { requests: 0, left_early: 0 };
+	for (const repeater of run.repeaters) {
+		const total = await repeater.finish();
+		for (const name in provider)
+			provider[name] += total[name];
+	}
+	return { load, limited, metrics: await metrics(run), provider };
 }
 
 // What was counted against what was answered. A worker counts a request in the turn of its loop that sends the end of the reply, after
@@ -227,4 +236,4 @@ export const describe = ({ load, limited, provider }) =>
 	`${load.started} requests of the load, ${load.streams} streams whole, ${load.failed} failed ${JSON.stringify(load.failures)}; ` +
 	`${load.reused} on kept connections, ${load.closing} told to close, ${load.idle_closed} closed at rest; plain p50 ${load.plain_ms.p50} ms, ` +
 	`p99 ${load.plain_ms.p99} ms; the limited: ${limited.answered} admitted, ${limited.refused} refused, ${limited.failed} failed; ` +
-	`the provider: ${provider.requests} requests, ${provider.left_early} left early`;
+	`the providers: ${provider.requests} requests, ${provider.left_early} left early`;

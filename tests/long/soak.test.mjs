@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { scenario } from '../lib/scenario.mjs';
+import { scenario, until } from '../lib/scenario.mjs';
 import { descriptorCount, workers } from '../lib/processes.mjs';
 import { Killer, assertCounted, assertLimited, describe, finish, reload, underLoad, upgrade, wait } from '../lib/operate.mjs';
 
@@ -65,7 +65,11 @@ scenario(`${seconds} s of all that an administrator does`, async (s) => {
 		sample: () => samples.push(sample(run, began)),
 		reload: () => reload(run),
 		kill: () => killer.kill(workers(d)[0]),
-		workers: () => d.signal(done.workers % 2 ? 'SIGTTOU' : 'SIGTTIN'),
+		workers: async () => {
+			d.signal('SIGTTIN');
+			await until(() => workers(d).length > run.nWorkers, 'there is one more');
+			d.signal('SIGTTOU');
+		},
 		logs: () => d.signal('SIGUSR1'),
 		upgrade: () => upgrade(run),
 	};
@@ -81,9 +85,6 @@ scenario(`${seconds} s of all that an administrator does`, async (s) => {
 		}
 		await wait(200);
 	}
-	if (done.workers % 2)
-		d.signal('SIGTTOU');
-
 	const end = await finish(run);
 	mkdirSync(build, { recursive: true });
 	writeFileSync(join(build, 'soak.csv'), ['second,pss,descriptors,processes,open',

@@ -2,7 +2,7 @@
 // these are run by `make check-long` (tests/long).
 
 import assert from 'node:assert/strict';
-import { scenario, underValgrind } from '../lib/scenario.mjs';
+import { scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { Killer, assertCounted, assertLimited, assertLogged, finish, reload, underLoad, wait } from '../lib/operate.mjs';
 
 scenario('reloads one after the other under load lose no request, no count and no bucket', async (s) => {
@@ -24,10 +24,10 @@ scenario('workers killed one after the other lose only what they had under way',
 	const run = await underLoad(s, { rate: 100, streamSeconds: 0.5, nWorkers: 4 });
 	await wait(1000);
 	const killer = s.keep(new Killer(run, 100));
-	await run.load.more(800, 60000);
+	await until(() => killer.kills.length >= 12, 'enough have been killed', 60000);
 	await killer.stop();
 	const end = await finish(run);
-	assert.ok(killer.kills.length >= 10, `${killer.kills.length} kills`);
+	assert.ok(run.load.failures.length > 0, 'some had something under way');
 	for (const failure of [...run.load.failures, ...run.limited.failures])
 		assert.ok(killer.of(failure), `not on a killed worker: ${JSON.stringify(failure)}`);
 	assertCounted(end, { turns: killer.kills.length });
