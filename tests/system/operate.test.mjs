@@ -3,7 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { scenario, underValgrind, until } from '../lib/scenario.mjs';
-import { Killer, assertCounted, assertLimited, assertLogged, finish, reload, underLoad, wait } from '../lib/operate.mjs';
+import { Killer, assertCounted, assertLimited, assertLogged, finish, reload, rollBack, underLoad, upgrade,
+	wait } from '../lib/operate.mjs';
 
 scenario('reloads one after the other under load lose no request, no count and no bucket', async (s) => {
 	const run = await underLoad(s, { rate: 100, streamSeconds: 2, nWorkers: 2 });
@@ -19,6 +20,24 @@ scenario('reloads one after the other under load lose no request, no count and n
 	assertLimited(run, end);
 	assertLogged(run, end);
 }, { ms: 120000 });
+
+scenario('upgrades one after the other under load, and one rolled back, lose no request, no count and no bucket', async (s) => {
+	const run = await underLoad(s, { rate: 100, streamSeconds: 2, nWorkers: 2 });
+	await run.load.more(100, 60000);
+	for (let i = 0; i < 2; i++) {
+		await upgrade(run);
+		await reload(run);
+		await run.load.more(20, 60000);
+	}
+	await rollBack(run);
+	await run.load.more(20, 60000);
+	const end = await finish(run);
+	assert.deepEqual([...run.load.failures, ...run.limited.failures], []);
+	assert.equal(end.provider.left_early, 0);
+	assertCounted(end);
+	assertLimited(run, end);
+	assertLogged(run, end);
+}, { ms: 180000 });
 
 scenario('workers killed one after the other lose only what they had under way', async (s) => {
 	const run = await underLoad(s, { rate: 100, streamSeconds: 0.5, nWorkers: 4 });
