@@ -2,7 +2,7 @@
  * load: requests to the router at a fixed rate, each reply looked at to its last byte.
  *
  *     load -p port [-r rate] [-s seconds] [-S streams_percent] [-k keep_alive_percent] [-w words]
- *          [-m model]... [-K key] [-t patience_s] [-L] [-v]
+ *          [-m model]... [-K key] [-t patience_s] [-a addresses] [-L] [-v]
  *
  * The load is open: request i is due at i/rate, whatever became of those before it, and its time
  * counts from when it was due. Each asks for a chat whose one message is `words` words made from
@@ -12,7 +12,8 @@
  *
  * Connections are kept and used again, the one that has rested longest first, and a reply with
  * Connection: close ends one. There is no second try: a request whose kept connection is closed
- * under it has failed. -L: 429 is an answer, and counted as refused.
+ * under it has failed. They come from so many addresses, 127.0.0.1 and on: one has 28,000 ports,
+ * and each is out of use for a minute after. -L: 429 is an answer, and counted as refused.
  *
  * Lines of JSON go to standard output: of each failure, with -v one a second, and the total at the
  * end. TERM ends the load early; what is open is waited for. Exit status 0, or 1 where any failed.
@@ -69,11 +70,17 @@ struct times {
 };
 
 static struct {
-	int port, seconds, streams, kept, words, patience_s, n_models;
+	int port, seconds, streams, kept, words, patience_s, addresses, n_models;
 	double rate;
 	bool limited, tell;
 	const char *key, *models[MODELS_MOST];
-} opt = { .rate = 100, .seconds = 10, .streams = 50, .kept = 90, .words = 10, .patience_s = 30 };
+} opt = { .rate = 100,
+	.seconds = 10,
+	.streams = 50,
+	.kept = 90,
+	.words = 10,
+	.patience_s = 30,
+	.addresses = 1 };
 
 static struct {
 	uint64_t started, answered, streams, refused, connections, reused, closing, idle_closed,
@@ -193,19 +200,31 @@ watch(struct conn *c, int how, uint32_t events)
 		die("epoll_ctl");
 }
 
+static struct sockaddr_in
+loopback(unsigned last, int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + last);
+	return a;
+}
+
 /* A connection that is being made; NULL when it is refused at once. */
 static struct conn *
 conn_open(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port) };
-	socklen_t len = sizeof a;
+	static unsigned turns;
+	unsigned from = 1 + turns++ % (unsigned)opt.addresses;
+	struct sockaddr_in own = loopback(from, 0), a = loopback(1, opt.port);
+	socklen_t len = sizeof own;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
 	if (fd < 0 || fd >= conns_size)
-		die("socket");
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		die("the machine is too slow for this rate: no descriptor for one request more");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) != 0 && errno != EINPROGRESS) {
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&own, sizeof own) != 0 ||
+		(connect(fd, (struct sockaddr *)&a, sizeof a) != 0 && errno != EINPROGRESS)) {
 		close(fd);
 		return NULL;
 	}
@@ -214,8 +233,8 @@ conn_open(void)
 	memset(conns[fd], 0, offsetof(struct conn, frame));
 	conns[fd]->fd = fd;
 	conns[fd]->state = CONNECTING;
-	if (getsockname(fd, (struct sockaddr *)&a, &len) == 0)
-		conns[fd]->port = ntohs(a.sin_port);
+	if (getsockname(fd, (struct sockaddr *)&own, &len) == 0)
+		conns[fd]->port = ntohs(own.sin_port);
 	watch(conns[fd], EPOLL_CTL_ADD, EPOLLOUT);
 	sum.connections++;
 	return conns[fd];
@@ -832,6 +851,9 @@ set_option(int option)
 	case 't':
 		opt.patience_s = value;
 		return value > 0;
+	case 'a':
+		opt.addresses = value;
+		return value > 0 && value < 255;
 	case 'm':
 		if (opt.n_models == MODELS_MOST)
 			return false;
@@ -856,7 +878,7 @@ main(int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "p:r:s:S:k:w:m:K:t:Lv")) != -1)
+	while ((option = getopt(argc, argv, "p:r:s:S:k:w:m:K:t:a:Lv")) != -1)
 		if (!set_option(option))
 			return 64;
 	if (opt.port == 0)

@@ -36,9 +36,10 @@ class Process {
 
 export class Generator extends Process {
 	// `rate`: requests a second; `streams`: how many of a hundred are; `keep`: how many of a hundred may leave their connection
-	// open; `words`: of each message; `models`: taken in turn; `key`: a client's; `limited`: 429 is an answer.
-	constructor(daemon, { rate, seconds = 86400, streams = 50, keep = 90, words = 11, models, key, limited = false, patience = 60 }) {
-		super('load', ['-p', daemon.port, '-r', rate, '-s', seconds, '-S', streams, '-k', keep, '-w', words, '-t', patience, '-v',
+	// open; `words`: of each message; `models`: taken in turn; `key`: a client's; `limited`: 429 is an answer; `patience`: seconds
+	// without a byte; `addresses`: from how many it comes, of each of which failures tell the port.
+	constructor(daemon, { rate, seconds = 86400, streams = 50, keep = 90, words = 11, models, key, limited = false, patience = 60, addresses = 1 }) {
+		super('load', ['-p', daemon.port, '-r', rate, '-s', seconds, '-S', streams, '-k', keep, '-w', words, '-t', patience, '-a', addresses, '-v',
 			...models.flatMap((model) => ['-m', model]), ...(key ? ['-K', key] : []), ...(limited ? ['-L'] : [])]);
 		this.failures = []; // { failure, at, sent, port, stream, reused, bytes, words, detail }, times in seconds since the epoch
 		this.now = { started: 0, answered: 0, refused: 0, failed: 0, open: 0, idle: 0 }; // as of the last second

@@ -18,12 +18,11 @@ import { until } from './scenario.mjs';
 export const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const KEYS = { LOAD_KEY: 'the-key-of-the-load', LIMITED_KEY: 'the-key-of-the-limited-one' };
 const PATH = '/v1/chat/completions';
-const WORDS = 11;
 
-// A daemon and both of its loads, begun. `rate`: requests a second; `streamSeconds`: how long a stream lasts; `nWorkers`;
-// `perMinute`, `burst`: of the limited client; `config`: more of it.
-export async function underLoad(s, { rate, streamSeconds, nWorkers, perMinute = 1800, burst = 50, keep = 90, config = {} }) {
-	const interval = streamSeconds / (WORDS - 1);
+// A daemon and both of its loads, begun. `rate`: requests a second; `streamSeconds`: how long a stream of so many `words` lasts; `nWorkers`;
+// `perMinute`, `burst`: of the limited client; `addresses`: of the load; `config`: more of it.
+export async function underLoad(s, { rate, streamSeconds, words = 11, nWorkers, perMinute = 1800, burst = 50, addresses, config = {} }) {
+	const interval = streamSeconds / (words - 1);
 	const repeaters = [false, true].map((tls) => s.keep(new Repeater(Math.round(interval * 1000), tls)));
 	const [plain, tls] = await Promise.all(repeaters.map((repeater) => repeater.listening()));
 	const openai = (url, models, more) => ({ dialect: 'openai', base_url: url, models, connections: { idle_timeout: 2 }, ...more });
@@ -45,10 +44,10 @@ export async function underLoad(s, { rate, streamSeconds, nWorkers, perMinute = 
 		},
 		...config,
 	}, { env: KEYS, binary: path });
-	const run = { s, d, repeaters, path, nWorkers, perMinute, burst, rate, idle: idleState(d) };
+	const run = { s, d, repeaters, path, words, nWorkers, perMinute, burst, rate, idle: idleState(d) };
 	const models = ['echo', 'plain', 'echo', 'tls'];
-	run.load = s.keep(new Generator(d, { rate, keep, words: WORDS, models, key: KEYS.LOAD_KEY }));
-	run.limited = s.keep(new Generator(d, { rate: perMinute / 30, streams: 0, words: WORDS, models, key: KEYS.LIMITED_KEY, limited: true }));
+	run.load = s.keep(new Generator(d, { rate, addresses, words, models, key: KEYS.LOAD_KEY }));
+	run.limited = s.keep(new Generator(d, { rate: perMinute / 30, streams: 0, words, models, key: KEYS.LIMITED_KEY, limited: true }));
 	return run;
 }
 
@@ -107,16 +106,17 @@ export async function rollBack(run) {
 }
 
 // Kill workers until told to stop, the one that has lived longest first, none younger than a second: those would come back later.
-// A victim is stopped first, so that its connections can be told: { at, pid, ports } of each, in `kills`.
+// A victim is stopped first, so that its connections can be told: { at, pid, ports } of each, in `kills`. With a `pause` of 0 nobody
+// is killed but by kill(), and at once: on a machine with many connections it takes long to tell which are whose.
 export class Killer {
 	#since = new Map();
 	#running = true;
 	kills = [];
 
-	constructor({ d }, pauseMs) {
+	constructor({ d }, pause) {
 		this.d = d;
-		this.pause = pauseMs;
-		this.ended = this.#run();
+		this.pause = pause; // ms between two looks
+		this.ended = pause ? this.#run() : Promise.resolve();
 	}
 	async #run() {
 		while (this.#running) {
@@ -130,8 +130,11 @@ export class Killer {
 		}
 	}
 	kill(pid) {
-		process.kill(pid, 'SIGSTOP');
-		const ports = clientPorts(pid, this.d.port);
+		let ports;
+		if (this.pause) {
+			process.kill(pid, 'SIGSTOP');
+			ports = clientPorts(pid, this.d.port);
+		}
 		this.kills.push({ at: Date.now() / 1000, pid, ports });
 		process.kill(pid, 'SIGKILL');
 	}
@@ -141,7 +144,8 @@ export class Killer {
 	}
 	// The kill that this failure is due to.
 	of(failure) {
-		return this.kills.find(({ at, ports }) => ports.has(failure.port) && failure.at >= at - 0.005 && failure.at < at + 5);
+		return this.kills.find(({ at, ports }) =>
+			(!ports || ports.has(failure.port)) && failure.sent <= at + 1 && failure.at >= at - 0.005 && failure.at < at + 5);
 	}
 }
 
@@ -194,19 +198,19 @@ export async function finish(run) {
 		for (const name in provider)
 			provider[name] += total[name];
 	}
-	return { load, limited, metrics: await metrics(run), provider };
+	return { load, limited, words: run.words, metrics: await metrics(run), provider };
 }
 
 // What was counted against what was answered. A worker counts a request in the turn of its loop that sends the end of the reply, after
 // sending: so of each worker that is killed a turn may be missing. `turns`: how many may. How many are.
-export function assertCounted({ load, limited, metrics: m }, { turns = 0 } = {}) {
+export function assertCounted({ load, limited, words, metrics: m }, { turns = 0 } = {}) {
 	const of = (client, status) => m.sum('requests_total', { path: PATH, client, status });
 	const missing = [
 		['of the load', load.answered, of('load', 200)],
 		['of the limited client', limited.answered, of('limited', 200)],
 		['refused', limited.refused, of('limited', 429)],
 		['refused, as the limits count', limited.refused, m.sum('rate_limited_total', { client: 'limited' })],
-		['tokens', (load.tokens + limited.tokens) / (2 * WORDS), m.sum('tokens_total') / (2 * WORDS)],
+		['tokens', (load.tokens + limited.tokens) / (2 * words), m.sum('tokens_total') / (2 * words)],
 	].map(([what, answered, counted]) => {
 		assert.ok(counted <= answered && answered - counted <= turns, `${what}: ${answered} were answered, ${counted} counted`);
 		return answered - counted;

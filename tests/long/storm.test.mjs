@@ -11,7 +11,7 @@ import { assertCounted, assertLimited, assertLogged, describe, finish, reload, r
 const rate = Number(process.env.STORM_RATE || 1000);
 const nReloads = Number(process.env.STORM_RELOADS || 50);
 const nUpgrades = Number(process.env.STORM_UPGRADES || 20);
-const load = { rate, streamSeconds: 10, nWorkers: 2 };
+const load = { rate, streamSeconds: 10, words: 6, nWorkers: 4, addresses: 8 };
 
 // Until as many streams are open as there will be.
 const settled = async () => wait(12000);
