@@ -6,8 +6,8 @@
  * It listens on a port of its own choice and says which: "port 12345". The reply to a chat is the
  * content of its last message: whole and at once, or streamed, a word an event, the first at once
  * and the others an interval apart. With usage in both. Connections are kept. It knows just as much
- * of HTTP and of JSON as the router sends. With a certificate it speaks TLS. TERM ends it, with a
- * line of what it has done.
+ * of HTTP and of JSON as the router sends. With a certificate it speaks TLS. TERM, or the end of
+ * the process that started it, ends it, with a line of what it has done.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +22,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -324,6 +325,7 @@ prepare(void)
 	conns_size = files.rlim_cur < 65536 ? (int)files.rlim_cur : 65536;
 	conns = calloc((size_t)conns_size, sizeof(struct conn *));
 	sigaction(SIGTERM, &act, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	signal(SIGPIPE, SIG_IGN);
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

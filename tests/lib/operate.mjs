@@ -33,6 +33,7 @@ export async function underLoad(s, { rate, streamSeconds, words = 11, nWorkers, 
 	const d = await s.daemon({
 		workers: nWorkers,
 		limits: { connections: 8000 },
+		timeouts: { connect: 60 }, // after a reload all handshakes come at once, and the provider is no faster than the machine
 		clients: {
 			load: { key: 'env:LOAD_KEY' },
 			limited: { key: 'env:LIMITED_KEY', rate_limit: { requests_per_minute: perMinute, burst } },
