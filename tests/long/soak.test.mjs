@@ -16,7 +16,7 @@ import { Killer, assertCounted, assertLimited, describe, finish, reload, underLo
 const seconds = Number(process.env.SOAK_SECONDS || 3600);
 const rate = Number(process.env.SOAK_RATE || 200);
 const build = fileURLToPath(new URL('../../build/', import.meta.url));
-const EVERY = { sample: 10, reload: 60, kill: 97, workers: 130, logs: 61, upgrade: Math.max(300, seconds / 8) };
+const EVERY = { sample: 10, reload: 60, kill: 97, workers: 130, logs: 61, upgrade: seconds / 8 };
 
 function sample({ d, load }, began) {
 	let descriptors = 0;
