@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
+
 #define BODY 1024
 #define ENDS_MOST 2048
 
@@ -31,13 +33,6 @@ static struct pollfd polls[ENDS_MOST + 1];
 static bool is_provider[ENDS_MOST + 1];
 static int n_polls = 1;
 static long to_send, done;
-
-static void
-die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static struct sockaddr_in
 loopback(int port)

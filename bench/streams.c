@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
+
 static const char request[] =
 	"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
 	"content-length: 84\r\n\r\n"
@@ -46,22 +48,6 @@ static struct pollfd *polls;
 static int n_ends;
 static uint32_t *delays;
 static size_t n_delays, cap_delays;
-
-static void
-die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static uint64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static struct sockaddr_in
 loopback(int port)

@@ -19,6 +19,9 @@ size_t mem_used(void);
  * size. */
 void *mem_get(size_t size);
 void mem_put(void *p, size_t size);
+/* Now and then, once a second, say: when most of what was in use is not any more, it goes back to
+ * the system. */
+void mem_idle(void);
 /* For tests: the n-th mem_get from now on (1 is the next) fails, and all after it; 0 ends that. */
 void mem_fail_after(size_t n);
 

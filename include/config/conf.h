@@ -21,12 +21,24 @@ enum credential {
 	CREDENTIAL_CLIENT_OR_PROVIDER
 };
 
+/*
+ * Where something was written, for what fails only when it is put to use. Line 0: it was left out,
+ * and `file` is that of the configuration.
+ */
+struct conf_spot {
+	const char *file;
+	unsigned line;
+};
+
 struct conf_listen {
+	struct conf_spot at;
 	struct str address; /* as written */
 	uint16_t port;
 	union sock_address socks[2]; /* "*" is two: [::] and 0.0.0.0 */
 	unsigned n_socks;
 	bool admin;
+	struct str certificate_file, key_file, client_ca_file; /* empty: none */
+	struct tls_context *tls;                               /* NULL: plain */
 };
 
 struct conf_header {
@@ -160,19 +172,22 @@ struct conf {
 	struct arena arena;
 	struct str path; /* absolute */
 	struct str user, group;
+	bool seccomp;     /* workers are confined */
 	unsigned workers; /* "auto" resolved */
 	struct str pid_file;
-	bool pid_file_given;
+	struct conf_spot pid_file_at;
 	struct conf_listen *listens;
 	size_t n_listens;
 	struct {
 		struct str file;
+		struct conf_spot at; /* of `file` */
 		enum log_level level;
 		enum log_format format;
 		bool given;
 	} log;
 	struct {
 		struct str file;
+		struct conf_spot at;
 		enum log_format format;
 		bool given;
 	} access_log;
@@ -235,6 +250,11 @@ typedef void conf_report(void *ctx, const char *file, unsigned line, const char 
 struct conf *conf_load(const struct conf_options *o, conf_report *report, void *ctx);
 void conf_seal(struct conf *c);
 void conf_free(struct conf *c);
+/*
+ * Providers of which the key could not be had: how many, and in `out` of `size` bytes
+ * "openai (env:OPENAI_API_KEY is not set), x (file:/k is empty)", cut to the room there is.
+ */
+size_t conf_keys_missing(const struct conf *c, char *out, size_t size);
 /* -T: the effective configuration as a libconfig file that loads to the same again; secrets as
  * "***". */
 void conf_print(const struct conf *c, FILE *out);

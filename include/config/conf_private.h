@@ -44,15 +44,16 @@ struct conf_file {
 struct conf_place {
 	const char *file;
 	unsigned line;
-	struct str secret;         /* its value where that is one; libconfig never sees it */
+	struct str text;           /* of a string, which libconfig does not see */
 	struct str name;           /* as written; both in the file's bytes */
+	bool hidden;               /* its value is never shown */
 	struct conf_place *next;   /* the one after it in the text */
 	struct conf_place *before; /* the setting before it in the same group */
 };
 
 /*
- * The text of all files, checked and written again for libconfig: includes in their place, secrets
- * left out, numbers in a form that does not wrap, arrays as lists.
+ * The text of all files, checked and written again for libconfig: includes in their place, strings
+ * left empty, numbers in a form that does not wrap, arrays as lists.
  */
 struct conf_text {
 	struct conf_teller *teller;
@@ -122,6 +123,7 @@ void conf_tell(struct conf_teller *t, const char *file, unsigned line, const cha
 enum conf_scope {
 	SCOPE_ROOT,
 	SCOPE_LISTEN,
+	SCOPE_LISTEN_TLS,
 	SCOPE_LOG,
 	SCOPE_ACCESS_LOG,
 	SCOPE_LIMITS,
@@ -255,12 +257,16 @@ config_setting_t *conf_member(config_setting_t *group, const char *name);
 /* The setting of that name for a message, or the group itself where the setting was left out. */
 config_setting_t *conf_named(config_setting_t *group, const char *name);
 const struct conf_place *conf_place(const config_setting_t *s);
+/* The same for the time after the loading; NULL: it was left out. */
+struct conf_spot conf_spot(struct conf_loader *l, const config_setting_t *s);
 /*
  * "PATH TEXT" at the place of the setting, where PATH is like providers.openai.timeouts or
  * routes[0].model.
  */
 void conf_error(struct conf_loader *l, const config_setting_t *s, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same as a warning, to the log. */
+void conf_warn(const config_setting_t *s, const char *text);
 
 /* -- What the lists hold: one file each -- */
 
@@ -283,6 +289,8 @@ void conf_rate_check(struct conf_loader *l, config_setting_t *group);
 void conf_rate_from_environment(struct conf_loader *l);
 /* The listener of a configuration that has none; -p; what must hold between listeners. */
 void conf_listens_finish(struct conf_loader *l);
+/* What a listener's tls needs, and its TLS context (conf_listen_tls.c). `s` is the listener. */
+void conf_listen_tls(struct conf_loader *l, config_setting_t *s, struct conf_listen *li);
 void conf_logs_finish(struct conf_loader *l);
 /* `file`, an absolute path, must be in a directory that there is. */
 void conf_directory_check(struct conf_loader *l, const config_setting_t *s, struct str file);

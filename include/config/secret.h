@@ -15,6 +15,19 @@
  */
 int secret_read(struct str spec, struct arena *a, struct str *value, const char **warning,
 	char *err, size_t err_size);
+/* Copy the value of a variable, if it has one, and blank it, as secret_read does. */
+void secret_take(struct str name);
+/* The name of each variable that was copied. */
+void secret_each(void (*tell)(void *ctx, struct str name), void *ctx);
+/* The environment with the values that were blanked, for execve. */
+struct secret_environment {
+	char **list;
+	char *text;
+	size_t size;
+};
+/* `more`, "NAME=value", and all variables that are wanted. 0, or -1 without memory. */
+int secret_environment(struct secret_environment *e, bool (*wanted)(struct str name), char *more);
+void secret_environment_wipe(struct secret_environment *e);
 /* How to name the secret in a message without showing it: "env:NAME", "file:/path" or "a literal".
  */
 struct str secret_name(struct str spec);

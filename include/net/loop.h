@@ -13,6 +13,9 @@
 #define WANT_WRITE 2u
 #define WANT_HANGUP \
 	4u /* tell when the peer has closed its side, even while its bytes are not read */
+/* Nobody waits for what comes here: when nothing has come for a tenth of a second, it may be told
+ * up to 20 ms late. */
+#define WANT_PATIENT 8u
 
 #define READY_READ 1u /* bytes, end of file or an error are there to be read */
 #define READY_WRITE 2u
@@ -24,7 +27,9 @@ struct loop;
 struct loop_watch {
 	void (*on_ready)(struct loop_watch *w, unsigned ready);
 	int fd;
-	int slot; /* private: place in the loop's arrays plus one, 0 when not there */
+	int slot;            /* private: place in the hot set plus one, or minus that in the cold
+				one; 0 when in none */
+	bool patient, quiet; /* private: asked so; nothing has come for a while */
 };
 
 /* A timer; embedded in its owner. Zero is a timer that is not set. */

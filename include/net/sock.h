@@ -7,29 +7,40 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/str.h"
 
-/* An IPv4 or IPv6 address with its port. */
+/* An IPv4 or IPv6 address with its port, or the path of a unix socket. */
 union sock_address {
 	struct sockaddr any;
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
+	struct sockaddr_un file;
 	struct sockaddr_storage storage;
 };
 
 /* Parse "127.0.0.1", "::1" or "[::1]" with a port. 0, or -1 when it is not a numeric address. */
 int sock_parse(struct str text, uint16_t port, union sock_address *out);
+/* A unix socket of that path. 0, or -1 when it is too long: SOCK_PATH_MOST bytes. */
+#define SOCK_PATH_MOST (sizeof((struct sockaddr_un *)NULL)->sun_path - 1)
+int sock_of_path(struct str path, union sock_address *out);
 socklen_t sock_len(const union sock_address *a);
+/* Can only this machine reach it? */
 bool sock_is_loopback(const union sock_address *a);
-/* "127.0.0.1" or "::1" without port and with NUL; IPv4 mapped in IPv6 is written as IPv4. */
+/* "127.0.0.1" or "::1" without port and with NUL; IPv4 mapped in IPv6 is written as IPv4. The peer
+ * of a unix socket has no name, and is "unix:". */
 #define SOCK_TEXT 46
 void sock_text(const union sock_address *a, char out[SOCK_TEXT]);
+/* 0 for a unix socket. */
 uint16_t sock_port(const union sock_address *a);
+/* "127.0.0.1:8000", "[::1]:8000" or "unix:/run/x" */
+#define SOCK_NAME (sizeof(struct sockaddr_un) + 8)
+void sock_name(const union sock_address *a, char out[SOCK_NAME]);
 bool sock_equal(const union sock_address *a, const union sock_address *b);
 
-/* Bind and listen (SO_REUSEADDR; IPV6_V6ONLY when `v6_only`; backlog 4096). The descriptor, or -1
- * with errno. */
+/* Bind and listen (SO_REUSEADDR; IPV6_V6ONLY when `v6_only`; backlog 4096; a unix socket can be
+ * connected to by everybody who reaches its directory). The descriptor, or -1 with errno. */
 int sock_listen(const union sock_address *a, bool v6_only);
 /* Accept; the descriptor, or -1 with errno. TCP_NODELAY is set. */
 int sock_accept(int fd, union sock_address *peer);

@@ -1,5 +1,5 @@
 /*
- * tls_private: what a context holds, for net/tls.c and net/wire.c alone.
+ * tls_private: what a context holds, for the files of net/ that use OpenSSL.
  */
 #ifndef NET_TLS_PRIVATE_H
 #define NET_TLS_PRIVATE_H
@@ -12,10 +12,12 @@ struct tls_context {
 	SSL_CTX *ssl;
 	SSL_SESSION *
 		session; /* the newest one of this process, for resumption; NULL before the first */
-	bool verify;
+	bool verify;     /* the other side's certificate */
 	struct tls_context *next; /* in the list of all of this process */
 };
 
+/* A context of either side, in the list, with what both have in common. NULL without memory. */
+struct tls_context *tls_context_new(const SSL_METHOD *method);
 /* A connection object for `server_name` (a name or a numeric address; NUL behind it), resuming when
  * possible. NULL without memory. */
 SSL *tls_client_ssl(struct tls_context *c, struct str server_name);

@@ -20,6 +20,8 @@ struct wire {
 	uint8_t want;            /* what the owner wants */
 	bool handshaking;
 	bool read_needs_write, write_needs_read; /* TLS: what the last call was waiting for */
+	bool ahead; /* TLS: bytes wait that nobody wants now, and what is behind them is unseen */
+	bool shutting; /* TLS: close_notify waits for room */
 	int8_t end; /* TLS: how it ended, found behind bytes that were returned first; 0 when not */
 	bool broken; /* no orderly end of TLS is possible any more */
 };
@@ -40,7 +42,16 @@ bool wire_is_open(const struct wire *w);
  */
 int wire_start_tls(struct wire *w, struct tls_context *c, struct str server_name);
 int wire_handshake(struct wire *w, char *err, size_t err_size);
-/* WANT_*; 0 keeps it in the poll set for breakage only. 0, or -1 without memory. */
+/*
+ * Begin TLS as a server, on the first bytes of the client (not before they are there): 1, then
+ * wire_handshake; 0 when they are no TLS but the letters of a request, and the wire stays plain; -1
+ * without memory. When the handshake fails the client was told, as far as that goes, and the wire
+ * is plain from then on: what still comes can be thrown away. w->end is WIRE_CUT where the client
+ * left.
+ */
+int wire_accept_tls(struct wire *w, const struct tls_context *c);
+/* WANT_*; 0 keeps it in the poll set for breakage only. WANT_HANGUP alone sees close_notify of TLS
+ * too, unless bytes that nobody reads came before it. 0, or -1 without memory. */
 int wire_want(struct wire *w, unsigned want);
 /* Out of the poll set (an idle connection in a pool). */
 void wire_park(struct wire *w);

@@ -6,13 +6,18 @@
 #define PROCESS_CHILD_H
 
 #include "process/generation.h"
+#include "process/notify.h"
+#include "process/peer.h"
 #include "process/pidfile.h"
+#include "process/program.h"
 #include "report/count.h"
 #include "shared/limit.h"
+#include "shared/ticket.h"
 #include "shared/trouble.h"
 
 /* Ticks without a heartbeat until a worker is aborted, and killed. */
 #define STILL_ABORT 10
+#define STILL_WELL 2 /* no longer than so: its own second and ours need not meet */
 #define STILL_KILL 12
 
 enum child_kind { CHILD_WORKER, CHILD_RESOLVER };
@@ -34,6 +39,16 @@ struct child {
 	unsigned still;     /* for how many ticks it has not changed */
 };
 
+/* The master that is to take over from this one. */
+struct successor {
+	struct family *family;
+	struct peer peer;
+	struct loop_timer deadline; /* to serve */
+	bool served;                /* it did so at some time */
+	bool died;                  /* and how: */
+	int status;
+};
+
 struct family {
 	struct loop *loop;
 	struct scoreboard *board;
@@ -43,7 +58,8 @@ struct family {
 	const struct sink *counted_log; /* whose lost lines are in that row, and how many */
 	uint64_t counted_lost;
 	struct trouble_table *troubles;
-	struct limit_table *limits; /* made for the first configuration; its size stays */
+	struct ticket_table *tickets; /* keys of TLS sessions */
+	struct limit_table *limits;   /* made for the first configuration; its size stays */
 	struct sockets sockets;
 	struct generation *generations;
 	struct generation *current; /* in service, or starting when there is none in service yet */
@@ -52,9 +68,12 @@ struct family {
 	struct conf_options options; /* `path` absolute */
 	struct conf_files files;     /* that the last reading of the configuration looked at */
 	struct pidfile pid, coming_pid;
+	const struct program *program;
+	struct peer elder;          /* the master that this one is to take over from */
+	struct successor successor; /* and the other way round */
+	struct notify notify;
 	int verdict; /* the -D parent waits at the other end; -1 */
 	uint64_t started_s;
-	uint32_t last_number;      /* of a generation */
 	bool leaving;              /* nobody is born any more */
 	struct loop_later changed; /* asked for whenever a child became ready or died */
 };
@@ -70,6 +89,9 @@ void children_start(struct family *f, struct generation *g);
 #define ONLY_WORKERS (1u << CHILD_WORKER)
 #define ONLY_RESOLVERS (1u << CHILD_RESOLVER)
 void children_signal(const struct family *f, const struct generation *g, unsigned kinds, int signo);
+/* Tell the resolvers of a generation (NULL: of all) to end, one that was stopped too: nobody
+ * watches them, and without their end neither a generation nor the master has one. */
+void children_end_resolvers(const struct family *f, const struct generation *g);
 /* Workers of a generation that are ready. */
 unsigned children_ready(const struct generation *g);
 /* Workers alive, of any generation. */
@@ -79,6 +101,8 @@ unsigned children_workers(const struct family *f);
  * logged and stays as it is.
  */
 void children_reopen(struct family *f);
+/* Is there a worker of the generation whose heartbeat moves? */
+bool children_beat(const struct family *f, const struct generation *g);
 /*
  * A second has passed: abort a worker whose heartbeat has stood still for ten such calls, and
  * kill it two later.

@@ -28,6 +28,7 @@ struct slot {
 enum generation_state {
 	GENERATION_STARTING, /* not all ready yet */
 	GENERATION_SERVING,
+	GENERATION_RESTING, /* its workers were told to leave, and nobody has taken over (WINCH) */
 	GENERATION_RETIRED, /* being drained; freed with its last child */
 };
 
@@ -54,6 +55,8 @@ struct generation {
  */
 struct conf *generation_conf(const struct conf_options *o, struct account *a, conf_report *report,
 	void *ctx);
+/* One info line names the providers that have no key, if there are any. */
+void generation_tell_keys(const struct conf *c);
 /*
  * All that a generation needs before its first fork: sockets, logs, addresses with the answers of
  * `old` (or NULL). The configuration is taken over and sealed. NULL after every error has gone to

@@ -6,6 +6,7 @@
 #define PROCESS_PIDFILE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct pidfile {
@@ -19,6 +20,17 @@ struct pidfile {
 int pidfile_take(struct pidfile *p, const char *path, pid_t *holder);
 /* Remove the file and let go of the lock. Harmless without one. */
 void pidfile_remove(struct pidfile *p);
+/*
+ * Give the file another name, which has ".oldbin" behind it, so that another master can take this
+ * one. The lock stays. 0, or -1 with errno.
+ */
+int pidfile_aside(struct pidfile *p);
+/* Give it its name back, in place of a file that nobody holds. 0; 1 when *holder has it; -1 with
+ * errno. */
+int pidfile_back(struct pidfile *p, pid_t *holder);
+bool pidfile_is_aside(const struct pidfile *p);
+/* Remove what another master set aside, for this one to take the name, and nobody holds. */
+void pidfile_clear_aside(const struct pidfile *p);
 /* In a child: close the descriptor only. The lock is the master's and stays. */
 void pidfile_forget(struct pidfile *p);
 /*

@@ -1,6 +1,6 @@
 /*
- * privilege: what a process gives up before it meets the network: its user, its groups, new
- * privileges, core dumps.
+ * privilege: what a process gives up before it meets the network: its user, its groups,
+ * capabilities, new privileges, core dumps (but in a build with CORES).
  */
 #ifndef PROCESS_PRIVILEGE_H
 #define PROCESS_PRIVILEGE_H
@@ -26,8 +26,9 @@ struct account {
 int privilege_account(struct str user, struct str group, struct account *out, char *err,
 	size_t err_size);
 /*
- * In a worker or the resolver: no core dumps, no new privileges, and, if this process is root's,
- * become `a` for good. 0, or -1 with a logged reason.
+ * In a worker or the resolver: no core dumps, no capabilities, no new privileges, and, if this
+ * process is root's, become `a` for good. 0, or -1 with a logged reason, also where it is root
+ * all the same.
  */
 int privilege_drop(const struct account *a);
 /* In the master, before it reads a secret: no core dumps, of children either. */

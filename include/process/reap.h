@@ -6,7 +6,12 @@
 
 #include "process/child.h"
 
-/* Bury every child that has died; replace it where it is still wanted, at once or after a delay. */
+/* "exited with status 1", "was killed by signal 9 (Killed)" */
+void reap_how(int status, char *out, size_t size);
+/*
+ * Bury every child that has died; replace it where it is still wanted, at once or after a delay. Of
+ * the end of f->successor it is noted that and how.
+ */
 void reap_all(struct family *f);
 /*
  * Fill an empty slot of a generation in service, at once when its last child had lived, else

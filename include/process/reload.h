@@ -25,6 +25,13 @@ void reload_serve(struct family *f, struct generation *g);
 /* Count what the master's own log has lost so far: now and then, and before another takes its
  * place. */
 void reload_count_lost(struct family *f);
+/* Tell the service manager that all is well, and what serves. */
+void reload_tell_ready(struct family *f);
+/* Log what the new configuration cannot change in tables that are there already. */
+void reload_tell_unchanged(const struct family *f, const struct conf *c);
+/* The current generation, whose state says so already, rests: its workers drain, its resolver ends.
+ * A reload that is in progress is undone. */
+void reload_rest(struct family *f);
 /* Take a generation out of service: its workers drain (QUIT), its resolver ends. */
 void reload_retire(struct family *f, struct generation *g);
 /* Free every retired generation whose last child is gone. */

@@ -9,6 +9,10 @@
 #include "proxy/request.h"
 
 enum client_state {
+	CLIENT_TLS,  /* new, and TLS is not agreed upon yet: it is the client's turn to speak */
+	CLIENT_TURN, /* the same, but the client has spoken and waits to be heard for the first time
+		      */
+	CLIENT_AGAIN,  /* or once more */
 	CLIENT_IDLE,   /* between requests: nothing of the next head has come */
 	CLIENT_HEAD,   /* new, or a part of a head has come */
 	CLIENT_BODY,   /* a request is there and its body is coming in */
@@ -32,16 +36,20 @@ struct client {
 	struct loop_timer timer;
 	struct loop_later next, freed;
 	uint64_t began_us, began_wall_ms; /* of the request: its first byte */
-	uint64_t body_began_ms, body_bytes;
+	uint64_t since_ms; /* the head, the body (or the time over which its rate is taken), or the
+			      lingering began */
+	uint64_t body_bytes; /* since then */
 	uint8_t state;
 	uint8_t framing; /* enum framing, of the reply */
 	uint8_t why;     /* enum close_reason, of the end that has begun */
 	bool http11;     /* version of the request; replies are framed for it */
-	bool keep_alive, body_wanted, admin, expects, head_only;
-	bool replied;      /* the head of a reply was given */
-	bool ended, whole; /* the reply is complete, or cut */
-	bool sending;      /* the timer counts timeouts.send */
-	bool broken;       /* nothing can be sent any more */
+	bool keep_alive, body_wanted, expects, head_only;
+	bool replied;                     /* the head of a reply was given */
+	bool ended, whole;                /* the reply is complete, or cut */
+	bool sending;                     /* the timer counts timeouts.send */
+	bool broken;                      /* nothing can be sent any more */
+	bool led;                         /* the one empty line before a head has come */
+	const struct conf_listen *listen; /* where it came in */
 	char ip[SOCK_TEXT];
 };
 
@@ -60,17 +68,29 @@ struct gather_out {
 struct clients {
 	struct proxy *proxy;
 	struct client *oldest[CLIENT_STATES], *newest[CLIENT_STATES];
-	unsigned n, limit; /* open connections, and how many there may be */
-	bool leaving;      /* the loop is stopped when the last one has gone */
+	unsigned n, limit;          /* open connections, and how many there may be */
+	bool leaving;               /* the loop is stopped when the last one has gone */
+	struct loop_later turns;    /* of those in CLIENT_TURN and CLIENT_AGAIN, */
+	bool again;                 /* and of which of the two comes next */
+	uint64_t turn_us, spent_us; /* the turn of the loop, and what they have taken of it */
 	struct gather_out gather;
 };
 
+/* Connections past the limit that are there to be told so. */
+#define CLIENTS_RESERVE 16
+
 void clients_open(struct clients *c, struct proxy *p, unsigned limit);
 /*
- * Take over an accepted descriptor. Without room the oldest with an unfinished head is evicted,
- * else the oldest idle one, else one that lingers; if there is none either, this one gets a 503.
+ * Take over an accepted descriptor. Without room the one is evicted that has owed us something for
+ * the longest: TLS, the end of a head, a body that comes slower than limits.rate_bytes, the taking
+ * of a whole reply; else the oldest idle one, else one that lingers; if there is none either, this
+ * one gets a 503, or, where it would need TLS to be told, is closed.
  */
-void client_accept(struct clients *c, int fd, const union sock_address *peer, bool admin);
+void client_accept(struct clients *c, int fd, const union sock_address *peer,
+	const struct conf_listen *listen);
+/* Close the connection that has been idle longest, or has lingered longest, for its descriptor.
+ * False: there is none. */
+bool clients_spare(struct clients *c);
 /*
  * The worker leaves: idle ones are given at most 10 s more for one last request; the loop is
  * stopped when the last has gone. Replies say Connection: close (proxy->draining, set by the

@@ -1,5 +1,5 @@
 /*
- * client_private: what client.c and client_out.c share.
+ * client_private: what client.c, client_out.c and client_tls.c share.
  */
 #ifndef PROXY_CLIENT_PRIVATE_H
 #define PROXY_CLIENT_PRIVATE_H
@@ -8,6 +8,21 @@
 
 /* client.c: want and timer follow from the state; called after each change. */
 void client_update(struct client *c);
+
+/* client.c: into another state; its place in the list of that is the newest. */
+void client_enter(struct client *c, enum client_state state);
+/* client.c: the end, at once. `end` is that of the request, where there is one. */
+void client_close(struct client *c, enum access_end end, enum close_reason why);
+/* client.c: our side is done; what still comes is thrown away for a while. */
+void client_linger(struct client *c, enum close_reason why);
+/* client.c: the request that is there, or a broken one made of what was `seen` of its head, is
+ * refused, and the connection ends with that. */
+void client_refuse_seen(struct client *c, struct str seen, unsigned status, const char *why);
+
+/* client_tls.c: in the states up to CLIENT_AGAIN: something came. */
+void client_tls_ready(struct client *c, unsigned ready);
+/* client_tls.c: clients->turns.run: one that waits is heard. */
+void client_tls_turn(struct loop_later *later);
 
 /* client_out.c: bytes outside of any body: heads. Copied. */
 void client_raw(struct client *c, struct str bytes);

@@ -14,13 +14,14 @@ struct listeners {
 	size_t n;
 	struct loop_timer timer; /* while it takes no connections: when to look again */
 	uint64_t away_since_ms;  /* 0: it takes connections */
+	uint64_t told_ms;        /* when accepting last failed for want of something; 0: never */
 	bool closed;
 };
 
 /* Boot memory for `n` listeners; then listeners_add that many. */
 void listeners_open(struct listeners *l, struct proxy *p, struct clients *clients, size_t n);
 /* Take connections from this socket, which is non-blocking and listens. */
-void listeners_add(struct listeners *l, int fd, bool admin);
+void listeners_add(struct listeners *l, int fd, const struct conf_listen *listen);
 /* Take what has been queued, then take no more. The descriptors are closed. */
 void listeners_close(struct listeners *l);
 void listeners_free(struct listeners *l);

@@ -11,6 +11,7 @@
 #include "shared/address.h"
 #include "shared/limit.h"
 #include "shared/series.h"
+#include "shared/ticket.h"
 #include "shared/trouble.h"
 #include "shared/scoreboard.h"
 
@@ -29,6 +30,7 @@ struct service_start {
 	struct limit_table *limits;
 	struct series_board *series;
 	struct trouble_table *troubles;
+	struct ticket_table *tickets;
 	struct row *row; /* this worker's own */
 	uint32_t generation;
 	const struct address_table *addresses; /* entry i: host of the provider with index i; unused
@@ -43,9 +45,9 @@ struct service;
 /* Serve. NULL with a logged reason when it cannot (out of memory). */
 struct service *service_open(const struct service_start *start);
 /*
- * Drain: after `grace_ms` no more connections are taken (the sockets are accepted empty, then
- * left); open requests are finished; keep-alive connections answer one more request with
- * Connection: close or wait keep_alive out (at most 10 s). loop_stop is called when the last
+ * Drain: from now on replies say Connection: close; after `grace_ms` no more connections are taken
+ * (the sockets are accepted empty, then left); open requests are finished; keep-alive connections
+ * answer one more request or wait keep_alive out (at most 10 s). loop_stop is called when the last
  * connection has gone, or after `limit_ms` (0: no limit), when what is left is ended as
  * service_stop does. A second call only shortens.
  */

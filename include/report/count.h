@@ -27,10 +27,11 @@ enum {
 	LABEL_TOKENS = 64,       /* kind of tokens */
 	LABEL_CLOSE = 128,       /* side and reason */
 	LABEL_EXIT = 256,        /* of a worker */
-	LABEL_RESULT = 512,      /* of a reload */
+	LABEL_RESULT = 512,      /* of a reload or an upgrade */
 	LABEL_CONNECTION = 1024, /* side and state */
 	LABEL_STATE = 2048,      /* of a worker */
 	LABEL_VERSION = 4096,
+	LABEL_ACCEPT = 8192, /* why accepting failed */
 };
 
 /* The ways that an attempt can fail, and what its number is for an answer of 500 or above. */
@@ -49,6 +50,12 @@ enum close_reason {
 	CLOSE_REASONS
 };
 struct str close_word(enum close_reason why);
+enum accept_failure {
+#define ACCEPT_FAILURE(name, word) ACCEPT_##name,
+#include "report/accept_failure.def"
+#undef ACCEPT_FAILURE
+	ACCEPT_FAILURES
+};
 enum side { SIDE_CLIENT, SIDE_UPSTREAM };
 
 enum token_kind {
@@ -79,7 +86,7 @@ unsigned path_number(struct str path);
 /*
  * What a series is about. Numbers of labels come from series_label; those that a metric does not
  * have are 0. `detail`: a status, an upstream_end, a token_kind, a count_close, an
- * exit_reason, a reload_result.
+ * exit_reason, a reload_result, an accept_failure.
  */
 struct count_key {
 	enum metric metric;
@@ -100,6 +107,8 @@ uint64_t count_pack(const struct count_key *k, unsigned bucket);
 struct count_key count_unpack(uint64_t key, unsigned *bucket);
 
 void count_add(struct series_writer *w, const struct count_key *k, uint64_t n);
+/* Have the series that a rule compares with what they were before: there from the start, at 0. */
+void count_begin(struct series_writer *w);
 /* Into a histogram. */
 void count_time(struct series_writer *w, const struct count_key *k, uint64_t us);
 

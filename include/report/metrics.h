@@ -20,5 +20,10 @@ struct metrics_source {
 
 /* 0, or -1 without memory. */
 int metrics_text(struct buf *out, const struct metrics_source *m);
+/*
+ * A fingerprint of the tables that give the numbers in keys, and in the paths of rate limits, their
+ * meaning: programs with another one cannot read each other's counters.
+ */
+uint64_t metrics_meaning(void);
 
 #endif

@@ -16,8 +16,10 @@ enum row_state { ROW_FREE, ROW_STARTING, ROW_READY, ROW_DRAINING, ROW_DEAD, ROW_
 struct row {
 	_Atomic uint32_t state;
 	_Atomic int32_t pid;
+	_Atomic int32_t master; /* the pid of whoever claimed it */
 	_Atomic uint32_t generation;
-	_Atomic uint32_t heartbeat; /* changes at least once a second in a worker that lives */
+	_Atomic uint32_t heartbeat; /* monotonic seconds, at least once a second in a worker that
+				       lives */
 	/* gauges: zeroed by the master when the worker has died */
 	_Atomic uint32_t clients;        /* client connections open */
 	_Atomic uint32_t clients_active; /* of them: with a request in flight */
@@ -28,10 +30,9 @@ struct row {
 	_Atomic uint64_t lines_lost;
 } __attribute__((aligned(64)));
 
-struct scoreboard; /* the mapping: a header with magic, version, size; service-wide words; the rows
-		    */
+struct scoreboard; /* the table: service-wide words, then the rows */
 
-/* Made by the master before the first fork. NULL with errno. */
+/* Made, or taken over, by the master before the first fork. NULL with errno. */
 struct scoreboard *scoreboard_new(void);
 void scoreboard_free(struct scoreboard *b);
 /*
@@ -45,17 +46,35 @@ void scoreboard_release(struct row *r);
 struct row *scoreboard_row(struct scoreboard *b, unsigned i);
 /* How many rows were ever claimed: no row at or past this index is in use. */
 unsigned scoreboard_high(const struct scoreboard *b);
-/* Workers of the newest generation that are ready, and the mean of their `clients` in 1/16ths. */
-unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t *clients_16ths);
+/*
+ * Workers of a generation that are ready and move, and the mean of their `clients` in 1/16ths. One
+ * whose heartbeat is older than SCOREBOARD_STILL_S at `now_s` does not move: it takes no share.
+ */
+#define SCOREBOARD_STILL_S 2
+unsigned scoreboard_mean(struct scoreboard *b, uint32_t generation, uint32_t now_s,
+	uint32_t *clients_16ths);
 /* Workers ready, of any generation. */
 unsigned scoreboard_ready(struct scoreboard *b);
-/* The row that the master counts in; it is not a worker's and is never released. */
+/*
+ * Release the rows of masters that were killed, and of their workers, as far as those processes are
+ * gone. How many there were.
+ */
+unsigned scoreboard_sweep(struct scoreboard *b);
+/* The row that the master counts in, for as long as it lives. Its generation is the one that the
+ * master serves with; 0: none. */
 struct row *scoreboard_claim_master(struct scoreboard *b);
+/* Does any master serve? */
+bool scoreboard_served(struct scoreboard *b);
 unsigned scoreboard_index(const struct scoreboard *b, const struct row *r);
 /* Service-wide: the generation in service; set by the master. */
 void scoreboard_set_generation(struct scoreboard *b, uint32_t generation);
 uint32_t scoreboard_generation(const struct scoreboard *b);
-/* Service-wide: is the service going away (QUIT)? Set by the master; /health answers 503 then. */
+/* A number for another generation, higher than all before, of whichever master. */
+uint32_t scoreboard_next_generation(struct scoreboard *b);
+/* When the service was first started, seconds since the epoch: now, if it has not been before. */
+uint64_t scoreboard_started(struct scoreboard *b, uint64_t now_s);
+/* Service-wide: is the service going away (QUIT, WINCH)? Set by the master; /health answers 503
+ * then. */
 void scoreboard_set_draining(struct scoreboard *b, bool draining);
 bool scoreboard_draining(const struct scoreboard *b);
 

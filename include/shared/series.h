@@ -20,7 +20,7 @@
 
 struct series_board;
 
-/* Made by the master before the first fork. NULL with errno. */
+/* Made, or taken over, by the master before the first fork. NULL with errno. */
 struct series_board *series_new(void);
 void series_free(struct series_board *b);
 

@@ -16,7 +16,8 @@
 
 struct trouble_table;
 
-/* A table for `n` providers. Made by the master before the first fork. NULL with errno. */
+/* A table for `n` providers. Made, or taken over, by the master before the first fork. NULL with
+ * errno. */
 struct trouble_table *trouble_new(unsigned n);
 void trouble_free(struct trouble_table *t);
 

@@ -8,12 +8,14 @@
  *
  * Lines gather in `pending` and go out in pieces: all at once to a file; elsewhere whole lines of
  * at most PIPE_BUF together, which a pipe takes wholly or not at all, so that the lines of several
- * processes never mix. What is refused is dropped and counted in `lost`. A line that was written in
- * part (a long one, a full disk) leaves its `rest` at the front of pending:
+ * processes never mix. What is refused is dropped and counted in `lost`. A long line that was
+ * written in part leaves its `rest` at the front of pending:
  *
  *     pending:  [ rest of a line begun ][ line ][ line ] ...
  *
- * so that the next line never begins in the middle of another. SIGPIPE is taken to be ignored.
+ * so that the next line never begins in the middle of another. In a file others may write behind
+ * what a full disk has left of a line: that is taken back. SIGPIPE and SIGXFSZ are taken to be
+ * ignored.
  * The log is below net/: it reads the clock and selects by itself.
  */
 #include "base/log.h"
@@ -292,6 +294,35 @@ line_rest(const char *p, size_t len)
 	return (size_t)((const char *)memchr(p, '\n', len) - p) + 1;
 }
 
+/*
+ * A file that has no room took the beginning of a line, of which `part` bytes were written last:
+ * take them back, before there is room again and another process writes behind them. False for what
+ * cannot be cut.
+ */
+static bool
+part_undo(const struct sink *s, size_t part)
+{
+	struct stat st;
+
+	if (s->kind != KIND_FILE || fstat(s->fd, &st) != 0 || st.st_size < (off_t)part ||
+		ftruncate(s->fd, st.st_size - (off_t)part) != 0)
+		return false;
+	if (!(fcntl(s->fd, F_GETFL) & O_APPEND))
+		lseek(s->fd, -(off_t)part, SEEK_CUR); /* it shares the offset with its starter */
+	return true;
+}
+
+/* Bytes before `p`, and not before `begin`, that belong to the same line. */
+static size_t
+line_part(const char *begin, const char *p)
+{
+	const char *at = p;
+
+	while (at > begin && at[-1] != '\n')
+		at--;
+	return (size_t)(p - at);
+}
+
 static size_t
 lines_in(const char *p, size_t len)
 {
@@ -321,6 +352,14 @@ sink_flush(struct sink *s)
 			break;
 		at += (size_t)n;
 		s->rest = line_rest(s->pending + at, s->pending_len - at);
+	}
+	if (s->rest > 0) {
+		size_t part = line_part(s->pending, s->pending + at);
+
+		if (part_undo(s, part)) {
+			at -= part;
+			s->rest = 0;
+		}
 	}
 	if (gone && s->rest > 0) {
 		at += s->rest;

@@ -7,6 +7,8 @@
  * most requests are, and each next one is twice the last up to 64 KiB, or as large as what is asked
  * for.
  *
+ * All of it is of base/heap, and so in no core dump: what passes through has keys in it.
+ *
  * An arena of pages lives outside the count and can be sealed: mprotect makes it read-only before
  * the first fork, so that no worker can change what all of them read. It is left out of dumps, for
  * what it holds are the secrets of a configuration.
@@ -20,6 +22,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/heap.h"
+
+#define IDLE_LEAST (4 << 20) /* bytes that were in use, for less it is not worth while */
 #define BLOCK_FIRST 1024
 #define BLOCK_MOST 65536
 #define PAGES_BLOCK (256 * 1024)
@@ -30,7 +35,7 @@ struct arena_block {
 	size_t size; /* with this head */
 };
 
-static size_t limit_bytes, used_bytes, fail_in;
+static size_t limit_bytes, used_bytes, most_bytes, fail_in;
 
 static size_t
 round_up(size_t n, size_t to)
@@ -43,7 +48,7 @@ round_up(size_t n, size_t to)
 void *
 mem_boot(size_t size)
 {
-	void *p = calloc(1, size > 0 ? size : 1);
+	void *p = heap_zero(size > 0 ? size : 1);
 
 	if (!p) {
 		fprintf(stderr, "api-router: no memory for %zu bytes\n", size);
@@ -81,9 +86,11 @@ mem_get(size_t size)
 	}
 	if (limit_bytes > 0 && (size > limit_bytes || used_bytes > limit_bytes - size))
 		return NULL;
-	p = malloc(size > 0 ? size : 1);
+	p = heap_get(size > 0 ? size : 1);
 	if (p)
 		used_bytes += size;
+	if (used_bytes > most_bytes)
+		most_bytes = used_bytes;
 	return p;
 }
 
@@ -95,6 +102,15 @@ mem_put(void *p, size_t size)
 	assert(used_bytes >= size);
 	used_bytes -= size;
 	free(p);
+}
+
+void
+mem_idle(void)
+{
+	if (most_bytes < IDLE_LEAST || used_bytes > most_bytes / 4)
+		return;
+	heap_trim();
+	most_bytes = used_bytes;
 }
 
 void

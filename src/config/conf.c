@@ -6,7 +6,8 @@
  * files of the lists), then check what only the whole can tell. All that is kept lives in one arena
  * of pages, the struct itself included, which conf_seal makes read-only before the first fork.
  * Everything else, libconfig's tree, the texts and half-made TLS contexts, is freed before
- * conf_load returns, and what could hold a secret is wiped.
+ * conf_load returns, well or in vain, and what could hold a secret, the bytes of the files, is
+ * wiped.
  *
  * What can fail is told through the caller's function, all that one run can find, and the answer is
  * then NULL. Nothing of an earlier configuration is touched.
@@ -21,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "config/secret.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
@@ -45,6 +44,8 @@ conf_free(struct conf *c)
 		return;
 	for (size_t i = 0; i < c->n_providers; i++)
 		tls_context_free(c->providers[i].tls);
+	for (size_t i = 0; i < c->n_listens; i++)
+		tls_context_free(c->listens[i].tls);
 	arena_free(&c->arena);
 }
 
@@ -89,29 +90,65 @@ processors(void)
 	return n < 1 ? 1 : n > WORKERS_MOST ? WORKERS_MOST : (unsigned)n;
 }
 
+/* Workers must not be root. */
+static void
+check_user(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	struct str shown = str_head(c->user, 64);
+	config_setting_t *place = conf_named(l->root, "user");
+	/* cppcheck-suppress getpwnamCalled ; there are no threads */
+	const struct passwd *pw = getpwnam(c->user.p);
+
+	if (!pw)
+		conf_error(l, place,
+			"is \"%.*s\", an account that does not exist: useradd --system makes one",
+			STR_ARG(shown));
+	else if (pw->pw_uid == 0)
+		conf_error(l, place,
+			"must be an account of other rights than root's, not \"%.*s\", which has uid 0: leave it out for api-router or nobody",
+			STR_ARG(shown));
+	else if (pw->pw_gid == 0 && c->group.len == 0)
+		conf_error(l, place,
+			"is \"%.*s\", an account in root's group: name another group as group",
+			STR_ARG(shown));
+}
+
+static void
+check_group(struct conf_loader *l)
+{
+	struct conf *c = l->conf;
+	config_setting_t *place = conf_named(l->root, "group");
+	/* cppcheck-suppress getgrnamCalled */
+	const struct group *gr = getgrnam(c->group.p);
+
+	if (!gr)
+		conf_error(l, place,
+			"is \"%.*s\", a group that does not exist: groupadd --system makes one",
+			STR_ARG(str_head(c->group, 64)));
+	else if (gr->gr_gid == 0)
+		conf_error(l, place,
+			"must be another group than root's, not \"%.*s\", which has gid 0: leave it out for the user's own",
+			STR_ARG(str_head(c->group, 64)));
+}
+
 /* Accounts matter only to a master that can become another user. */
 static void
 check_accounts(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
-	bool root = geteuid() == 0;
+	bool root = geteuid() == 0, given = c->user.len > 0;
 
-	if (c->user.len == 0) {
-		/* cppcheck-suppress getpwnamCalled ; there are no threads */
+	if (!given) {
+		/* cppcheck-suppress getpwnamCalled */
 		c->user = getpwnam("api-router") ? STR("api-router") : STR("nobody");
 		if (root && str_eq(c->user, STR("nobody")))
 			log_info("there is no account api-router: workers run as nobody");
-		/* cppcheck-suppress getpwnamCalled */
-	} else if (root && !getpwnam(c->user.p)) {
-		conf_error(l, conf_member(l->root, "user"),
-			"is \"%.*s\", an account that does not exist",
-			STR_ARG(str_head(c->user, 64)));
 	}
-	/* cppcheck-suppress getgrnamCalled */
-	if (root && c->group.len > 0 && !getgrnam(c->group.p))
-		conf_error(l, conf_member(l->root, "group"),
-			"is \"%.*s\", a group that does not exist",
-			STR_ARG(str_head(c->group, 64)));
+	if (root)
+		check_user(l);
+	if (root && c->group.len > 0)
+		check_group(l);
 }
 
 /* The default's directory is the system's, and in the foreground that file may be missing. */
@@ -121,7 +158,7 @@ finish_pid_file(struct conf_loader *l)
 	config_setting_t *s = conf_member(l->root, "pid_file");
 	struct conf *c = l->conf;
 
-	c->pid_file_given = s;
+	c->pid_file_at = conf_spot(l, s);
 	if (s && config_setting_type(s) == CONFIG_TYPE_STRING && c->pid_file.len > 0)
 		conf_directory_check(l, s, c->pid_file);
 }
@@ -145,19 +182,6 @@ finish(struct conf_loader *l)
 	conf_providers_finish(l);
 }
 
-/* libconfig keeps a copy of each string: headers, for one, may hold what should not stay in memory.
- */
-static void
-wipe_strings(config_setting_t *s)
-{
-	if (config_setting_type(s) == CONFIG_TYPE_STRING && s->value.sval)
-		secret_wipe(s->value.sval, strlen(s->value.sval));
-	if (!config_setting_is_aggregate(s))
-		return;
-	for (unsigned i = 0; i < conf_length(s); i++)
-		wipe_strings(config_setting_get_elem(s, i));
-}
-
 /* From libconfig's tree to the structs. */
 static void
 read_tree(struct conf_loader *l, struct conf_text *t)
@@ -175,7 +199,6 @@ read_tree(struct conf_loader *l, struct conf_text *t)
 		conf_rate_from_environment(l);
 		conf_group_read(l, l->root, SCOPE_ROOT, l->conf);
 		finish(l);
-		wipe_strings(l->root);
 	}
 	config_destroy(&tree);
 }
@@ -206,8 +229,6 @@ load(const struct conf_options *o, const struct str *text, conf_report *report, 
 		read_tree(&l, &t);
 	if (teller.n == 0 && l.conf->arena.failed)
 		conf_tell(&teller, l.path, 0, "out of memory");
-	if (t.out.p)
-		secret_wipe(t.out.p, t.out.cap);
 	conf_text_free(&t);
 	if (teller.n == 0)
 		return l.conf;

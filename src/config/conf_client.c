@@ -18,12 +18,10 @@
 #define KEY_LEAST 16 /* bytes of a key that was not made by -k */
 #define SHA256 STR("sha256:")
 
-/* 64 hexadecimal digits. 0 or -1. */
+/* Of 64 hexadecimal digits. 0, or -1 when one is none. */
 static int
 read_hex(struct str s, uint8_t out[SECRET_HASH])
 {
-	if (s.len != (size_t)SECRET_HASH * 2)
-		return -1;
 	for (size_t i = 0; i < s.len; i++) {
 		int digit = head_hex_value(s.p[i]);
 
@@ -94,8 +92,14 @@ read_key(struct conf_loader *l, config_setting_t *s, struct conf_client *c)
 		conf_error(l, s, "has no key: api-router -k %.*s makes one",
 			STR_ARG(str_head(c->name, 64)));
 	} else if (str_starts(spec, SHA256)) {
-		if (read_hex(str_skip(spec, SHA256.len), c->hash) < 0)
-			conf_error(l, place, "must have 64 hexadecimal digits behind sha256:");
+		if (spec.len - SHA256.len != (size_t)SECRET_HASH * 2)
+			conf_error(l, place,
+				"must have 64 hexadecimal digits behind sha256:, not %zu: api-router -k %.*s prints such a line",
+				spec.len - SHA256.len, STR_ARG(str_head(c->name, 64)));
+		else if (read_hex(str_skip(spec, SHA256.len), c->hash) < 0)
+			conf_error(l, place,
+				"must have 64 hexadecimal digits behind sha256:, and one of these is none: api-router -k %.*s prints such a line",
+				STR_ARG(str_head(c->name, 64)));
 		else if (is_of_nothing(c->hash))
 			conf_error(l, place,
 				"is the hash of an empty key, which nobody can send: api-router -k %.*s makes one",
@@ -120,8 +124,9 @@ check_twins(struct conf_loader *l, config_setting_t *s, const struct conf_client
 			conf_error(l, s, "is \"%.*s\" a second time", STR_ARG(c->name));
 		else if (other->key.len > 0 && c->key.len > 0 &&
 			memcmp(other->hash, c->hash, SECRET_HASH) == 0)
-			conf_error(l, conf_named(s, "key"), "is the key of \"%.*s\", too",
-				STR_ARG(other->name));
+			conf_error(l, conf_named(s, "key"),
+				"is the key of \"%.*s\", too: api-router -k %.*s makes another",
+				STR_ARG(other->name), STR_ARG(str_head(c->name, 64)));
 		else
 			continue;
 		break;

@@ -111,7 +111,10 @@ tell_unread(struct conf_text *t, const char *name, const char *from, unsigned li
 	if (from)
 		conf_tell(t->teller, from, line, "@include: cannot read %s: %s", name, why);
 	else
-		conf_tell(t->teller, name, 0, "cannot read the configuration: %s", why);
+		conf_tell(t->teller, name, 0, "cannot read the configuration: %s%s", why,
+			error == ENOENT           ? "; the option -c names another"
+				: error == EACCES ? "; run as its owner or as root"
+						  : "");
 }
 
 struct conf_file *

@@ -1,9 +1,9 @@
 /*
  * conf_listen: where the daemon listens, and where its logs go.
  *
- * Owns the meaning of `address`, of "*" and of the words that a log's file can be. Nothing is bound
- * or opened here: that is the master's, and what can fail then (an address in use, a log that
- * cannot be written) is told by it.
+ * Owns the meaning of `address`, of "*", of "unix:" and of the words that a log's file can be.
+ * Nothing is bound or opened here: that is the master's, and what can fail then (an address in use,
+ * a log that cannot be written) is told by it.
  *
  * Called by conf_value for the list `listen`, and by conf once all is read: only then it is known
  * whether other machines may connect (`open`), which ports collide and what -p and -D change.
@@ -14,14 +14,23 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define UNIX STR("unix:")
+
 static bool
 is_any(const union sock_address *a)
 {
-	return a->any.sa_family == AF_INET ? a->v4.sin_addr.s_addr == htonl(INADDR_ANY)
-					   : IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_addr.s_addr == htonl(INADDR_ANY);
+	return a->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
 }
 
-/* Addresses of the listener from its text and port. 0, or -1 when it is no numeric address. */
+static bool
+is_unix(const struct conf_listen *li)
+{
+	return str_starts(li->address, UNIX);
+}
+
+/* Addresses of the listener from its text and port. 0, or -1 when it is none. */
 static int
 resolve(struct conf_listen *li)
 {
@@ -32,7 +41,32 @@ resolve(struct conf_listen *li)
 		return 0;
 	}
 	li->n_socks = 1;
+	if (is_unix(li))
+		return sock_of_path(str_skip(li->address, UNIX.len), &li->socks[0]);
 	return sock_parse(li->address, li->port, &li->socks[0]);
+}
+
+/* What must hold for a unix socket before it can be bound. */
+static void
+check_unix(struct conf_loader *l, config_setting_t *s, struct conf_listen *li)
+{
+	config_setting_t *at = conf_named(s, "address");
+	struct str path = str_skip(li->address, UNIX.len);
+
+	if (path.len == 0 || path.p[0] != '/')
+		conf_error(l, at,
+			"must have an absolute path behind unix:, like \"unix:/run/api-router/socket\", not \"%.*s\"",
+			STR_ARG(str_head(path, 64)));
+	else if (path.len > SOCK_PATH_MOST)
+		conf_error(l, at,
+			"has a path of %zu bytes, but the path of a unix socket is %zu at most: \"%.*s\"",
+			path.len, SOCK_PATH_MOST, STR_ARG(path));
+	else
+		conf_directory_check(l, at, path);
+	if (conf_member(s, "port"))
+		conf_error(l, conf_named(s, "port"),
+			"means nothing to a unix socket: leave it out");
+	li->port = 0;
 }
 
 static void
@@ -40,9 +74,12 @@ read_listen(struct conf_loader *l, config_setting_t *s, struct conf_listen *li)
 {
 	conf_preset(&l->conf->arena, SCOPE_LISTEN, li);
 	conf_group_read(l, s, SCOPE_LISTEN, li);
-	if (resolve(li) < 0)
+	li->at = conf_spot(l, s);
+	if (is_unix(li))
+		check_unix(l, s, li);
+	if (resolve(li) < 0 && !is_unix(li))
 		conf_error(l, conf_named(s, "address"),
-			"must be a numeric address, like \"127.0.0.1\" or \"::1\", or \"*\", not \"%.*s\"",
+			"must be a numeric address, like \"127.0.0.1\" or \"::1\", \"*\", or a unix socket, like \"unix:/run/api-router/socket\", not \"%.*s\"",
 			STR_ARG(str_head(li->address, 64)));
 	else if (!config_setting_is_group(s) || !conf_member(s, "admin"))
 		li->admin = sock_is_loopback(&li->socks[0]);
@@ -71,7 +108,7 @@ static bool
 collide(const union sock_address *a, const union sock_address *b)
 {
 	if (a->any.sa_family != b->any.sa_family || sock_port(a) != sock_port(b) ||
-		sock_port(a) == 0)
+		(sock_port(a) == 0 && a->any.sa_family != AF_UNIX))
 		return false;
 	return is_any(a) || is_any(b) || sock_equal(a, b);
 }
@@ -100,12 +137,16 @@ check_listen(struct conf_loader *l, config_setting_t *s, unsigned i)
 	for (unsigned j = 0; j < i; j++) {
 		const struct conf_listen *other = &l->conf->listens[j];
 
-		if (listens_collide(li, other)) {
+		if (!listens_collide(li, other))
+			continue;
+		if (is_unix(li))
+			conf_error(l, s, "is in the way of listen[%u]: both are \"%.*s\"", j,
+				STR_ARG(li->address));
+		else
 			conf_error(l, s,
-				"is in the way of listen[%u]: both take port %u of \"%.*s\"", j,
-				li->port, STR_ARG(li->address));
-			break;
-		}
+				"is in the way of listen[%u]: both take port %u of \"%.*s\"; give one another port",
+				j, li->port, STR_ARG(li->address));
+		break;
 	}
 }
 
@@ -121,13 +162,23 @@ conf_listens_finish(struct conf_loader *l)
 			return;
 		conf_preset(&c->arena, SCOPE_LISTEN, c->listens);
 		c->n_listens = 1;
+		c->listens->at = conf_spot(l, NULL);
 		c->listens->admin = true;
 	}
-	if (c->n_listens > 0 && l->options->port > 0)
+	if (c->n_listens > 0 && l->options->port > 0) {
+		if (is_unix(&c->listens[0]))
+			conf_error(l, config_setting_get_elem(list, 0),
+				"is a unix socket and has no port that -p %u could set: put a listener with an address before it",
+				l->options->port);
 		c->listens[0].port = l->options->port;
+	}
 	for (unsigned i = 0; i < c->n_listens; i++) {
-		if (resolve(&c->listens[i]) == 0 && list)
-			check_listen(l, config_setting_get_elem(list, i), i);
+		config_setting_t *s = list ? config_setting_get_elem(list, i) : NULL;
+
+		if (resolve(&c->listens[i]) == 0 && s)
+			check_listen(l, s, i);
+		if (s)
+			conf_listen_tls(l, s, &c->listens[i]);
 	}
 }
 
@@ -142,7 +193,7 @@ conf_directory_check(struct conf_loader *l, const config_setting_t *s, struct st
 		return;
 	dir = arena_copy(&l->conf->arena, str_head(file, (size_t)(slash + 1 - file.p)));
 	if (dir.p && (stat(dir.p, &st) < 0 || !S_ISDIR(st.st_mode)))
-		conf_error(l, s, "is in a directory that does not exist: %.*s", STR_ARG(dir));
+		conf_error(l, s, "is in a directory that does not exist: mkdir %.*s", STR_ARG(dir));
 }
 
 /* A log's file: one of the words, or a path, made absolute. `s` is the setting, NULL where it was
@@ -174,12 +225,13 @@ is_standard(struct str file)
 /* With -D there is no terminal behind the daemon: the default becomes syslog, and what names a
  * terminal is an error. */
 static bool
-finish_log(struct conf_loader *l, const char *name, struct str *file, const char *words,
-	const char *shown)
+finish_log(struct conf_loader *l, const char *name, struct str *file, struct conf_spot *at,
+	const char *words, const char *shown)
 {
 	config_setting_t *group = conf_member(l->root, name);
 	config_setting_t *s = group ? conf_member(group, "file") : NULL;
 
+	*at = conf_spot(l, s);
 	if (!s && l->options->detach)
 		*file = STR("syslog");
 	if (!s || config_setting_type(s) != CONFIG_TYPE_STRING)
@@ -197,8 +249,8 @@ conf_logs_finish(struct conf_loader *l)
 {
 	struct conf *c = l->conf;
 
-	c->log.given =
-		finish_log(l, "log", &c->log.file, "stderr|syslog", "\"stderr\", \"syslog\"");
-	c->access_log.given = finish_log(l, "access_log", &c->access_log.file,
+	c->log.given = finish_log(l, "log", &c->log.file, &c->log.at, "stderr|syslog",
+		"\"stderr\", \"syslog\"");
+	c->access_log.given = finish_log(l, "access_log", &c->access_log.file, &c->access_log.at,
 		"stdout|stderr|syslog|off", "\"stdout\", \"stderr\", \"syslog\", \"off\"");
 }

@@ -13,6 +13,7 @@
 
 #define CONF_STRUCT_ROOT struct conf
 #define CONF_STRUCT_LISTEN struct conf_listen
+#define CONF_STRUCT_LISTEN_TLS struct conf_listen
 #define CONF_STRUCT_LOG struct conf
 #define CONF_STRUCT_ACCESS_LOG struct conf
 #define CONF_STRUCT_LIMITS struct conf

@@ -425,6 +425,16 @@ is_meant(const struct conf_row *row, const struct conf_provider *provider)
 	return row->kind != KIND_IN || row->inner != SCOPE_TLS || provider->https;
 }
 
+/* A unix socket has no port, and a listener without a certificate no TLS. */
+static bool
+is_of_listener(const struct conf_row *row, const struct conf_listen *li)
+{
+	if (row->kind == KIND_IN)
+		return li->certificate_file.len > 0;
+	return row->offset != offsetof(struct conf_listen, port) ||
+		li->socks[0].any.sa_family != AF_UNIX;
+}
+
 /* The dialect's own path has no name here. */
 static bool
 is_written(const struct conf_row *row, const struct conf_endpoint *e)
@@ -440,6 +450,8 @@ put_scope(struct printer *p, enum conf_scope scope, const void *base, unsigned d
 		const struct conf_row *row = &conf_rows[i];
 
 		if (row->scope != scope || !(row->dialects & dialects))
+			continue;
+		if (scope == SCOPE_LISTEN && !is_of_listener(row, base))
 			continue;
 		if (scope == SCOPE_PROVIDER && !is_meant(row, base))
 			continue;

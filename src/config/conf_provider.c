@@ -243,7 +243,11 @@ check_url(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 		return;
 	}
 	fault = conf_url_parse(&l->conf->arena, p->base_url, p);
-	if (fault)
+	if (fault && str_index(p->base_url, '@') == p->base_url.len &&
+		str_index(p->base_url, '?') == p->base_url.len)
+		conf_error(l, conf_named(s, "base_url"), "%s (it is \"%.*s\")", fault,
+			STR_ARG(str_head(p->base_url, 64)));
+	else if (fault) /* it may hold a password */
 		conf_error(l, conf_named(s, "base_url"), "%s", fault);
 	else if (!p->https && conf_member(s, "tls"))
 		conf_error(l, conf_named(s, "tls"), "means nothing to a base_url without https");
@@ -259,24 +263,37 @@ fetch_key(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 	struct str spec = p->api_key;
 	const char *warning;
 	char err[256];
-	int found;
 
 	p->api_key = (struct str){ "", 0 };
 	if (spec.len == 0)
 		return;
 	p->api_key_name = arena_copy(&l->conf->arena, secret_name(spec));
-	found = secret_read(spec, &l->conf->arena, &p->api_key, &warning, err, sizeof err);
-	if (found < 0)
+	if (secret_read(spec, &l->conf->arena, &p->api_key, &warning, err, sizeof err) < 0)
 		conf_error(l, place, "cannot be had: %s", err);
-	else if (found > 0)
-		log_info("%s:%u: provider %.*s has no key yet: %.*s is %s", conf_place(place)->file,
-			conf_place(place)->line, STR_ARG(p->name), STR_ARG(p->api_key_name),
-			str_starts(spec, STR("env:")) ? "not set" : "empty");
 	if (!head_value_valid(p->api_key))
 		conf_error(l, place, "is not what a key can be: it holds a control character");
 	if (warning)
 		log_warn("%s:%u: %.*s: %s", conf_place(place)->file, conf_place(place)->line,
 			STR_ARG(p->api_key_name), warning);
+}
+
+size_t
+conf_keys_missing(const struct conf *c, char *out, size_t size)
+{
+	size_t n = 0, at = 0;
+
+	out[0] = '\0';
+	for (const struct conf_provider *p = c->providers; p < c->providers + c->n_providers; p++) {
+		if (p->api_key_name.len == 0 || p->api_key.len > 0)
+			continue;
+		if (at < size)
+			at += (size_t)snprintf(out + at, size - at, "%s%.*s (%.*s %s)",
+				n > 0 ? ", " : "", STR_ARG(p->name), STR_ARG(p->api_key_name),
+				str_starts(p->api_key_name, STR("env:")) ? "is not set"
+									 : "is empty");
+		n++;
+	}
+	return n;
 }
 
 static void

@@ -42,7 +42,8 @@ target_provider(struct conf_loader *l, config_setting_t *s, struct str name)
 			STR_ARG(str_head(name, 64)), p->name.p);
 	else
 		conf_error(l, conf_named(s, "provider"),
-			"is \"%.*s\", which providers does not have", STR_ARG(str_head(name, 64)));
+			"is \"%.*s\", which providers does not have: add it there, or name one that it has",
+			STR_ARG(str_head(name, 64)));
 	return NULL;
 }
 

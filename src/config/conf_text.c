@@ -5,12 +5,16 @@
  * So the text is parsed here first. The first fault is told with its own line and the remedy, and
  * the reading ends. A text without fault is written again for libconfig, in a form that leaves it
  * nothing to misread: includes in their place, numbers with the L that they need, arrays as lists,
- * secrets as empty strings. Each setting and element gets a place (file, line) in the order of the
- * text, which is the order in which libconfig's tree is walked.
+ * strings empty. Each setting and element gets a place (file, line) in the order of the text, which
+ * is the order in which libconfig's tree is walked.
+ *
+ * Any string may be a secret, also one under a mistyped name, and libconfig copies what it reads
+ * and wipes nothing. So it sees none: what a string says stays where it was read, in the file's
+ * bytes, which are wiped (conf_file), and its place leads there.
  *
  * Stricter than libconfig in four points: settings end with `;` or `,` before the next one, a
- * string ends on its line, brackets are closed in the file that opened them, and depth and length
- * have bounds.
+ * string ends on its line and in its file, brackets are closed in the file that opened them, and
+ * depth and length have bounds.
  */
 #include "config/conf_private.h"
 
@@ -18,8 +22,9 @@
 #include <limits.h>
 #include <string.h>
 
-/* No name is longer, but a key that was pasted would be. */
+/* No name is longer, but a key that was pasted would be; and no number is as long as this. */
 #define NAME_SHOWN 32
+#define NUMBER_SHOWN 15 /* and text without quotes */
 
 struct parse {
 	struct conf_text *t;
@@ -51,22 +56,6 @@ static void
 emit(struct parse *p, struct str s)
 {
 	buf_add(&p->t->out, s);
-}
-
-/* A string such that libconfig reads these bytes from it. */
-static void
-emit_string(struct parse *p, struct str s)
-{
-	emit(p, STR("\""));
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c < ' ' || c == '"' || c == '\\' || c == 0x7f)
-			buf_printf(&p->t->out, "\\x%02x", c);
-		else
-			emit(p, (struct str){ s.p + i, 1 });
-	}
-	emit(p, STR("\" "));
 }
 
 static struct conf_place *
@@ -186,6 +175,18 @@ conf_number(struct str word, long long *out)
 	return wide ? -2 : 0;
 }
 
+/* With nothing that would look odd between quotes, and too short for a key that somebody has
+ * mistyped the name of. */
+static bool
+may_be_shown(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_digit(s.p[i]) && !(s.p[i] >= 'A' && s.p[i] <= 'Z') &&
+			!(s.p[i] >= 'a' && s.p[i] <= 'z') && !strchr("-._/:*", s.p[i]))
+			return false;
+	return s.len <= NUMBER_SHOWN;
+}
+
 /* Text without quotes, or a slip that looks like it. It is shown only where it can hold nothing
  * secret. */
 static int
@@ -200,12 +201,15 @@ fail_word(struct parse *p, const struct conf_place *place, const struct conf_tok
 		return fail(p, word,
 			"%.*s%swrite true or false, or text in double quotes, not %.*s",
 			STR_ARG(place->name), sep, STR_ARG(s));
-	if (number && s.len <= 32 && !conf_name_is_secret(place->name))
+	if (number && s.len <= NUMBER_SHOWN && !place->hidden)
 		return fail(p, word,
 			"%.*s%s%.*s is not a number (sizes are bytes, times are seconds, without a unit)",
 			STR_ARG(place->name), sep, STR_ARG(s));
-	return fail(p, word, "%.*s%stext must stand in double quotes, like \"this\"",
-		STR_ARG(place->name), sep);
+	if (place->name.len == 0 || place->hidden || conf_name_is_secret(place->name) ||
+		!may_be_shown(s))
+		s = STR("this");
+	return fail(p, word, "%.*s%stext must stand in double quotes, like \"%.*s\"",
+		STR_ARG(place->name), sep, STR_ARG(s));
 }
 
 static int
@@ -238,22 +242,27 @@ word_value(struct parse *p, const struct conf_place *place)
 	return 0;
 }
 
-/* One string, or several in a row, which libconfig joins. */
+/* One string, or several in a row, which are one: joined where the first stands, in the room that
+ * was the quotes' between them. */
 static int
 string_value(struct parse *p, struct conf_place *place)
 {
-	if (conf_name_is_secret(place->name)) {
-		place->secret = p->token.text;
-		emit(p, STR("\"\" "));
-		if (advance(p) < 0)
-			return -1;
-		if (p->token.kind == TOKEN_STRING)
-			return fail(p, &p->token, "%.*s must be one string, not several in a row",
-				STR_ARG(place->name));
-		return 0;
-	}
+	struct conf_token first = p->token;
+	char *end;
+
+	memcpy(&end, &first.text.p, sizeof end); /* in the file's bytes, which may be changed */
+	end += first.text.len;
+	place->text = first.text;
+	emit(p, STR("\"\" "));
+	if (advance(p) < 0)
+		return -1;
 	while (p->token.kind == TOKEN_STRING) {
-		emit_string(p, p->token.text);
+		if (p->token.file != first.file)
+			return fail(p, &first, "%.*s: a string goes on in another file",
+				STR_ARG(place->name));
+		memmove(end, p->token.text.p, p->token.text.len);
+		end += p->token.text.len;
+		place->text.len += p->token.text.len;
 		if (advance(p) < 0)
 			return -1;
 	}
@@ -302,7 +311,7 @@ element_end(struct parse *p, const struct conf_token *open, int close)
 
 /* ( … ) or [ … ], both written as lists. */
 static int
-elements(struct parse *p)
+elements(struct parse *p, const struct conf_place *list)
 {
 	struct conf_token open = p->token;
 	int close = open.kind == '(' ? ')' : ']';
@@ -316,6 +325,8 @@ elements(struct parse *p)
 	while (p->token.kind != close) {
 		struct conf_place *place = place_add(p, STR(""));
 
+		if (place)
+			place->hidden = list->hidden;
 		if (!place || value(p, place, open.kind == '[') < 0 ||
 			element_end(p, &open, close) < 0)
 			return -1;
@@ -336,14 +347,17 @@ fail_name(struct parse *p, const struct conf_place *group)
 	case TOKEN_STRING:
 		return fail(p, t, "the name of a setting stands without quotes");
 	case TOKEN_WORD:
+		if (t->text.len > NAME_SHOWN)
+			return fail(p, t,
+				"a long word, which is not shown, stands where a name should: one begins with a letter and holds letters, digits, - and _");
 		if (group && str_eq(group->name, STR("headers")))
 			return fail(p, t,
 				"%.*s cannot stand as a name (letters, digits, - and _ can): write "
 				"headers = ( { name = \"%.*s\"; value = \"...\"; } );",
-				STR_ARG(str_head(t->text, 64)), STR_ARG(str_head(t->text, 64)));
+				STR_ARG(t->text), STR_ARG(t->text));
 		return fail(p, t,
 			"%.*s is not a name: one begins with a letter and holds letters, digits, - and _",
-			STR_ARG(str_head(t->text, 64)));
+			STR_ARG(t->text));
 	case ';':
 	case ',':
 		return fail(p, t, "a %c too many", t->kind);
@@ -375,6 +389,14 @@ setting_end(struct parse *p, const struct conf_place *place)
 		STR_ARG(place->name));
 }
 
+/* A key, or what stands under headers, where one may be. */
+static bool
+is_hidden(const struct conf_place *group, struct str name)
+{
+	return (group && group->hidden) || conf_name_is_secret(name) ||
+		str_eq(name, STR("headers"));
+}
+
 static int
 setting(struct parse *p, const struct conf_place *group, struct conf_place **before)
 {
@@ -395,6 +417,7 @@ setting(struct parse *p, const struct conf_place *group, struct conf_place **bef
 	place = place_add(p, name.text);
 	if (!place || advance(p) < 0)
 		return -1;
+	place->hidden = is_hidden(group, name.text);
 	place->before = *before;
 	*before = place;
 	if (!is_mark(&p->token, "=:") && name.text.len > NAME_SHOWN)
@@ -461,7 +484,7 @@ value(struct parse *p, struct conf_place *place, bool in_array)
 		return fail(p, &p->token, "more than %d brackets inside each other",
 			CONF_DEPTH_MOST);
 	p->depth++;
-	result = p->token.kind == '{' ? braces(p, place) : elements(p);
+	result = p->token.kind == '{' ? braces(p, place) : elements(p, place);
 	p->depth--;
 	return result;
 }

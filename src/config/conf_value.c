@@ -43,6 +43,17 @@ conf_place(const config_setting_t *s)
 	return s->hook ? s->hook : &nowhere;
 }
 
+struct conf_spot
+conf_spot(struct conf_loader *l, const config_setting_t *s)
+{
+	const struct conf_place *place = s ? conf_place(s) : NULL;
+
+	if (!place || place->line == 0)
+		return (struct conf_spot){ l->conf->path.p, 0 };
+	return (struct conf_spot){ arena_copy(&l->conf->arena, str_of(place->file)).p,
+		place->line };
+}
+
 unsigned
 conf_length(const config_setting_t *s)
 {
@@ -99,6 +110,16 @@ conf_error(struct conf_loader *l, const config_setting_t *s, const char *fmt, ..
 		path[0] ? " " : "", text);
 }
 
+void
+conf_warn(const config_setting_t *s, const char *text)
+{
+	const struct conf_place *place = conf_place(s);
+	char path[PATH];
+
+	put_path(s, path, sizeof path);
+	log_warn("%s:%u: %s %s", place->file, place->line, path, text);
+}
+
 /* A value for a message. */
 static const char *
 show(const config_setting_t *s, char out[SHOWN])
@@ -116,7 +137,7 @@ show(const config_setting_t *s, char out[SHOWN])
 			snprintf(out, SHOWN, "%.1f", config_setting_get_float(s));
 		break;
 	case CONFIG_TYPE_STRING:
-		snprintf(out, SHOWN, "\"%.60s\"", config_setting_get_string(s));
+		snprintf(out, SHOWN, "\"%.*s\"", STR_ARG(str_head(conf_place(s)->text, 60)));
 		break;
 	default:
 		snprintf(out, SHOWN, "%lld", config_setting_get_int64(s));
@@ -129,7 +150,7 @@ wrong(struct conf_loader *l, const config_setting_t *s, const char *must)
 {
 	char shown[SHOWN];
 
-	if (config_setting_name(s) && conf_name_is_secret(str_of(config_setting_name(s))))
+	if (conf_place(s)->hidden)
 		conf_error(l, s, "must be %s", must);
 	else
 		conf_error(l, s, "must be %s, not %s", must, show(s, shown));
@@ -160,11 +181,10 @@ conf_text_value(struct conf_loader *l, config_setting_t *s, const char *must, st
 		wrong(l, s, must);
 		return false;
 	}
-	/* a secret by its name stands beside the tree */
-	text = conf_place(s)->secret.len > 0 ? conf_place(s)->secret
-					     : str_of(config_setting_get_string(s));
+	text = conf_place(s)->text;
 	if (!json_text_plain(text)) {
-		conf_error(l, s, "holds a control character or a broken one");
+		conf_error(l, s,
+			"holds a control character or a broken one: write UTF-8, in one line");
 		return false;
 	}
 	*out = arena_copy(&l->conf->arena, text);
@@ -253,7 +273,7 @@ static bool
 is_auto(const config_setting_t *s)
 {
 	return config_setting_type(s) == CONFIG_TYPE_STRING &&
-		str_eq(str_of(config_setting_get_string(s)), STR("auto"));
+		str_eq(conf_place(s)->text, STR("auto"));
 }
 
 static void
@@ -279,8 +299,7 @@ read_number(struct conf_loader *l, config_setting_t *s, const struct conf_row *r
 static void
 read_word(struct conf_loader *l, config_setting_t *s, const struct conf_row *row, void *base)
 {
-	const char *text =
-		config_setting_type(s) == CONFIG_TYPE_STRING ? config_setting_get_string(s) : "";
+	struct str text = conf_place(s)->text;
 	char must[SHOWN] = "";
 	size_t i, at = 0;
 
@@ -288,7 +307,7 @@ read_word(struct conf_loader *l, config_setting_t *s, const struct conf_row *row
 		struct str word = conf_word(row->text, i);
 		bool last = conf_word(row->text, i + 1).len == 0;
 
-		if (str_eq(str_of(text), word)) {
+		if (str_eq(text, word)) {
 			put_number(row, base, row->low + (long long)i);
 			return;
 		}
@@ -305,7 +324,7 @@ static void
 read_secret(struct conf_loader *l, config_setting_t *s, const struct conf_row *row, void *base)
 {
 	if (config_setting_type(s) == CONFIG_TYPE_STRING)
-		put_text(row, base, conf_place(s)->secret);
+		put_text(row, base, conf_place(s)->text);
 	else
 		wrong(l, s, "text in double quotes");
 }

@@ -4,7 +4,8 @@
  * Called by conf for each api_key. A value from the environment is copied once into a page of its
  * own that core dumps leave out, and the process's own environment, which every process of the same
  * user can read in /proc, is blanked where it stands; a later reading (HUP) finds the copy. The
- * copies live as long as the process: there are as many as there are names of variables. What fails
+ * copies live as long as the process: there are as many as there are names of variables. A program
+ * that is executed in our place gets the environment as it was. What fails
  * is said in a sentence that names the variable or the file, never the value.
  */
 #include "config/secret.h"
@@ -110,6 +111,97 @@ copy_take(struct str name, char *value, bool *failed)
 	secret_wipe(value, len);
 	copies = c;
 	return c;
+}
+
+void
+secret_take(struct str name)
+{
+	bool failed = false;
+
+	for (char **at = environ; *at; at++) {
+		if (strncmp(*at, name.p, name.len) == 0 && (*at)[name.len] == '=' &&
+			!copy_find(name))
+			copy_take(name, *at + name.len + 1, &failed);
+	}
+}
+
+void
+secret_each(void (*tell)(void *ctx, struct str name), void *ctx)
+{
+	for (const struct copy *c = copies; c; c = c->next)
+		tell(ctx, (struct str){ c->bytes, c->name_len });
+}
+
+static struct str
+variable_name(const char *variable)
+{
+	struct str s = str_of(variable);
+
+	return str_head(s, str_index(s, '='));
+}
+
+/* Bytes of a variable as it was, with its NUL. */
+static size_t
+variable_size(const char *variable)
+{
+	struct str name = variable_name(variable);
+	const struct copy *c = copy_find(name);
+
+	return c ? name.len + 1 + c->value_len + 1 : strlen(variable) + 1;
+}
+
+/* The variable as it was, at `out`; where the next one begins. */
+static char *
+variable_write(const char *variable, char *out)
+{
+	struct str name = variable_name(variable);
+	const struct copy *c = copy_find(name);
+	size_t len = c ? name.len + 1 : strlen(variable);
+
+	memcpy(out, variable, len);
+	if (c) {
+		memcpy(out + len, c->bytes + c->name_len, c->value_len);
+		len += c->value_len;
+	}
+	out[len] = '\0';
+	return out + len + 1;
+}
+
+int
+secret_environment(struct secret_environment *e, bool (*wanted)(struct str name), char *more)
+{
+	size_t n = 0, size = 0;
+	char *at;
+
+	for (char **v = environ; *v; v++, n++)
+		size += variable_size(*v);
+	*e = (struct secret_environment){ .size = size, .text = malloc(size + 1) };
+	e->list = malloc((n + 2) * sizeof *e->list);
+	if (!e->text || !e->list) {
+		secret_environment_wipe(e);
+		return -1;
+	}
+	n = 0;
+	at = e->text;
+	e->list[n++] = more;
+	for (char **v = environ; *v; v++) {
+		if (!wanted(variable_name(*v)))
+			continue;
+		e->list[n++] = at;
+		at = variable_write(*v, at);
+	}
+	e->list[n] = NULL;
+	return 0;
+}
+
+void
+secret_environment_wipe(struct secret_environment *e)
+{
+	if (e->text)
+		secret_wipe(e->text, e->size);
+	free(e->text);
+	free(e->list);
+	*e = (struct secret_environment){ 0 };
 }
 
 static bool

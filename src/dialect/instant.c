@@ -1,10 +1,10 @@
 /*
- * instant: times of RFC 3339 ("2026-09-21T14:13:20.5+02:00"), with any fraction and any zone, as
- * seconds since 1970.
+ * instant: times of RFC 3339 ("2026-09-21T14:13:20.5+02:00"), with any fraction and any zone, and
+ * of HTTP ("Mon, 21 Sep 2026 14:13:20 GMT"), as seconds since 1970.
  *
- * Called by the readers of Gemini's and Ollama's answers and by quota. A pure function; the C
- * library's strptime knows no zones everywhere, and takes white space. What is no such time is 0,
- * which callers pass over: none of these times is needed.
+ * Called by the readers of Gemini's and Ollama's answers, by quota and by translation. Pure
+ * functions; the C library's strptime knows no zones everywhere, and takes white space. What is no
+ * such time is 0, which callers pass over: none of these times is needed.
  */
 #include "dialect/instant.h"
 
@@ -87,4 +87,29 @@ instant_s(struct str s)
 	zone = zone_of(s, &bad);
 	t = ((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - zone;
 	return bad || t < 0 ? 0 : (uint64_t)t;
+}
+
+uint64_t
+instant_http_s(struct str s)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	int day, month = 1, year, hour, minute, second;
+	int64_t t;
+
+	if (s.len != 29 || s.p[3] != ',' || s.p[4] != ' ')
+		return 0;
+	s = str_skip(s, 5);
+	day = digits_to(&s, 2, ' ');
+	while (month < 13 && !str_starts(s, (struct str){ months + (size_t)(month - 1) * 3, 3 }))
+		month++;
+	s = str_skip(s, s.len < 4 ? s.len : 4);
+	year = digits_to(&s, 4, ' ');
+	hour = digits_to(&s, 2, ':');
+	minute = digits_to(&s, 2, ':');
+	second = digits_to(&s, 2, ' ');
+	if (day < 1 || month > 12 || year < 0 || hour < 0 || minute < 0 || second < 0 ||
+		!str_eq(s, STR("GMT")))
+		return 0;
+	t = ((days_of(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+	return t < 0 ? 0 : (uint64_t)t;
 }

@@ -1,21 +1,27 @@
 /*
  * loop: the poll() loop. The one file that knows poll.
  *
- * Two parallel arrays hold what poll reads (`polls`) and whose it is (`owners`); a watch keeps its
- * own slot, so adding, changing and removing cost a constant, the last entry moving into the hole.
- * Readiness is dispatched from the last entry to the first: what a handler removes is then either
- * itself, an entry already served, or one that is still to come and is replaced by one already
- * served, whose readiness is cleared before its handler runs. So nobody is told twice and nobody
- * after his removal.
+ * A set is two parallel arrays: what poll reads (`polls`) and whose it is (`owners`); a watch keeps
+ * its own slot, so adding, changing and removing cost a constant, the last entry moving into the
+ * hole. Readiness is dispatched from the last entry to the first: what a handler removes is then
+ * either itself, an entry already served, or one that is still to come and is replaced by one
+ * already served, whose readiness is cleared before its handler runs. So nobody is told twice and
+ * nobody after his removal.
+ *
+ * A poll costs by the descriptor, and several times as much when it sleeps. So there are two sets.
+ * Who is patient (WANT_PATIENT: unfinished heads, slow bodies) and has been quiet for a while goes
+ * from the hot set, if that is large, to the cold one, which is looked at every SWEEP_MS; what is
+ * ready there is hot again.
  *
  * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`; when its old
  * key comes up, it is put back with the new one. A timeout that is pushed on with every byte
  * therefore costs two stores.
  *
  * A turn: poll (until the next key, or not at all when work waits) - refresh the clock - dispatch -
- * timers - deferred work. Nothing here fails but the growth of an array: loop_add then returns -1
- * and its caller refuses that connection. Heap room is made when a timer enters: a process without
- * memory for a pointer aborts, and its master starts another.
+ * timers - deferred work. Nothing fails but the growth of an array: loop_add then returns -1. Heap
+ * room is made when a timer enters: a process without memory for a pointer aborts. Where poll
+ * itself refuses (a lowered limit of descriptors, no memory) the loop goes on in parts and never
+ * spins.
  */
 #include "net/loop.h"
 
@@ -26,14 +32,24 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/registers.h"
 #include "net/clock.h"
 
 #define LATER_ROUNDS 4
+#define PAUSE_MS 10   /* between two looks where poll refuses to wait */
+#define COOL_MS 100   /* who is patient and quiet from one look to the next goes to the cold set */
+#define COOL_LEAST 32 /* watches in the hot set, for that to be worth a sweep */
+#define SWEEP_MS 20
 
-struct loop {
+struct set {
 	struct pollfd *polls;
 	struct loop_watch **owners;
 	size_t n, cap;
+};
+
+struct loop {
+	struct set hot, cold;
+	uint64_t cool_ms, sweep_ms; /* when the next look is due */
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
 	struct loop_later *later, **later_end;
@@ -45,9 +61,9 @@ loop_new(size_t watches)
 {
 	struct loop *l = mem_boot(sizeof *l);
 
-	l->cap = watches > 16 ? watches : 16;
-	l->polls = mem_boot(l->cap * sizeof *l->polls);
-	l->owners = mem_boot(l->cap * sizeof(struct loop_watch *));
+	l->hot.cap = watches > 16 ? watches : 16;
+	l->hot.polls = mem_boot(l->hot.cap * sizeof *l->hot.polls);
+	l->hot.owners = mem_boot(l->hot.cap * sizeof(struct loop_watch *));
 	l->later_end = &l->later;
 	clock_refresh();
 	return l;
@@ -58,27 +74,29 @@ loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	free(l->polls);
-	free(l->owners);
+	free(l->hot.polls);
+	free(l->hot.owners);
+	free(l->cold.polls);
+	free(l->cold.owners);
 	free(l->heap);
 	free(l);
 }
 
 static int
-loop_grow(struct loop *l)
+set_grow(struct set *s)
 {
-	size_t cap = l->cap * 2;
-	struct pollfd *polls = realloc(l->polls, cap * sizeof *polls);
+	size_t cap = s->cap > 0 ? s->cap * 2 : 64;
+	struct pollfd *polls = realloc(s->polls, cap * sizeof *polls);
 	struct loop_watch **owners;
 
 	if (!polls)
 		return -1;
-	l->polls = polls;
-	owners = realloc(l->owners, cap * sizeof(struct loop_watch *));
+	s->polls = polls;
+	owners = realloc(s->owners, cap * sizeof(struct loop_watch *));
 	if (!owners)
 		return -1;
-	l->owners = owners;
-	l->cap = cap;
+	s->owners = owners;
+	s->cap = cap;
 	return 0;
 }
 
@@ -110,38 +128,94 @@ ready_of(short revents)
 	return ready;
 }
 
+static struct set *
+set_of(struct loop *l, const struct loop_watch *w)
+{
+	return w->slot > 0 ? &l->hot : &l->cold;
+}
+
+static size_t
+place_of(const struct loop_watch *w)
+{
+	return (size_t)(w->slot > 0 ? w->slot : -w->slot) - 1;
+}
+
+static void
+set_slot(const struct loop *l, const struct set *s, size_t place)
+{
+	int slot = (int)place + 1;
+
+	s->owners[place]->slot = s == &l->hot ? slot : -slot;
+}
+
+static int
+set_put(const struct loop *l, struct set *s, struct loop_watch *w, short events)
+{
+	if (s->n == s->cap && set_grow(s) < 0)
+		return -1;
+	s->polls[s->n] = (struct pollfd){ .fd = w->fd, .events = events };
+	s->owners[s->n] = w;
+	set_slot(l, s, s->n++);
+	return 0;
+}
+
+/* The last one moves into the hole. */
+static void
+set_fill(const struct loop *l, struct set *s, size_t hole)
+{
+	size_t last = --s->n;
+
+	s->polls[hole] = s->polls[last];
+	s->owners[hole] = s->owners[last];
+	if (hole < last)
+		set_slot(l, s, hole);
+}
+
+/* To the other set; without memory it stays where it is. */
+static void
+set_change(struct loop *l, struct loop_watch *w)
+{
+	struct set *from = set_of(l, w), *to = from == &l->hot ? &l->cold : &l->hot;
+	size_t place = place_of(w);
+
+	if (set_put(l, to, w, from->polls[place].events) == 0)
+		set_fill(l, from, place);
+}
+
+/* Something has come, or is wanted anew. */
+static void
+stir(struct loop *l, struct loop_watch *w)
+{
+	w->quiet = false;
+	if (w->slot < 0)
+		set_change(l, w);
+}
+
 int
 loop_add(struct loop *l, struct loop_watch *w, unsigned want)
 {
 	assert(w->slot == 0 && w->fd >= 0 && w->on_ready);
-	if (l->n == l->cap && loop_grow(l) < 0)
-		return -1;
-	l->polls[l->n] = (struct pollfd){ .fd = w->fd, .events = events_of(want) };
-	l->owners[l->n] = w;
-	w->slot = (int)++l->n;
-	return 0;
+	w->patient = (want & WANT_PATIENT) != 0;
+	w->quiet = false;
+	return set_put(l, &l->hot, w, events_of(want));
 }
 
 void
 loop_want(struct loop *l, struct loop_watch *w, unsigned want)
 {
-	assert(w->slot > 0);
-	l->polls[w->slot - 1].events = events_of(want);
+	assert(w->slot != 0);
+	w->patient = (want & WANT_PATIENT) != 0;
+	stir(l, w);
+	set_of(l, w)->polls[place_of(w)].events = events_of(want);
 }
 
 void
 loop_remove(struct loop *l, struct loop_watch *w)
 {
-	size_t hole, last;
-
 	if (w->slot == 0)
 		return;
-	hole = (size_t)w->slot - 1;
-	last = --l->n;
-	assert(l->owners[hole] == w);
-	l->polls[hole] = l->polls[last];
-	l->owners[hole] = l->owners[last];
-	l->owners[hole]->slot = (int)hole + 1;
+	assert(set_of(l, w)->owners[place_of(w)] == w);
+	set_fill(l, set_of(l, w), place_of(w));
 	w->slot = 0;
 }
 
@@ -252,13 +326,15 @@ loop_later(struct loop *l, struct loop_later *later)
 static int
 sleep_ms(const struct loop *l, int max_ms)
 {
-	uint64_t now = clock_ms(), wait;
+	uint64_t now = clock_ms(), due = l->cold.n > 0 ? l->sweep_ms : UINT64_MAX, wait;
 
 	if (l->later || l->stopped)
 		return 0;
-	if (l->n_timers == 0)
+	if (l->n_timers > 0 && l->heap[0]->key < due)
+		due = l->heap[0]->key;
+	if (due == UINT64_MAX)
 		return max_ms;
-	wait = l->heap[0]->key > now ? l->heap[0]->key - now : 0;
+	wait = due > now ? due - now : 0;
 	if (max_ms >= 0 && wait > (uint64_t)max_ms)
 		return max_ms;
 	return wait > 60000 ? 60000 : (int)wait;
@@ -308,24 +384,102 @@ run_later(struct loop *l)
 	}
 }
 
+/*
+ * poll takes no more entries than the process may have descriptors (EINVAL), and can lack memory
+ * for many (ENOMEM): then they are asked in parts, as large as it takes, none of which waits. Where
+ * nothing is ready a pause stands for the wait.
+ */
+static int
+poll_parts(const struct set *s, int wait_ms)
+{
+	size_t part = s->n, done = 0;
+	int found = 0;
+
+	while (done < s->n && part > 0) {
+		size_t some = s->n - done < part ? s->n - done : part;
+		int n = poll(s->polls + done, (nfds_t)some, 0);
+
+		if (n < 0 && errno != EINTR)
+			part = some / 2;
+		else if (n >= 0) {
+			found += n;
+			done += some;
+		}
+	}
+	if (found == 0)
+		poll(NULL, 0, wait_ms >= 0 && wait_ms < PAUSE_MS ? wait_ms : PAUSE_MS);
+	return found;
+}
+
+static int
+poll_set(const struct set *s, int wait_ms)
+{
+	int found = poll(s->polls, (nfds_t)s->n, wait_ms);
+
+	return found < 0 && errno != EINTR ? poll_parts(s, wait_ms) : found;
+}
+
+static void
+dispatch(struct loop *l, struct set *s, int found)
+{
+	for (size_t i = s->n; found > 0 && i-- > 0;) {
+		struct loop_watch *w;
+		short revents;
+
+		if (i >= s->n) /* handlers removed more than one */
+			continue;
+		revents = s->polls[i].revents;
+		if (!revents)
+			continue;
+		s->polls[i].revents = 0;
+		found--;
+		w = s->owners[i];
+		stir(l, w);
+		w->on_ready(w, ready_of(revents));
+	}
+}
+
+/* Who is patient and has been quiet since the last look goes to the cold set. */
+static void
+cool(struct loop *l)
+{
+	if (l->hot.n < COOL_LEAST)
+		return;
+	for (size_t i = l->hot.n; i-- > 0;) {
+		struct loop_watch *w = l->hot.owners[i];
+
+		if (w->patient && w->quiet)
+			set_change(l, w);
+		w->quiet = true;
+	}
+}
+
+/* The looks at both sets that are due. */
+static void
+look(struct loop *l)
+{
+	uint64_t now = clock_ms();
+
+	if (l->cold.n > 0 && now >= l->sweep_ms) {
+		l->sweep_ms = now + SWEEP_MS;
+		dispatch(l, &l->cold, poll_set(&l->cold, 0));
+	}
+	if (now >= l->cool_ms) {
+		l->cool_ms = now + COOL_MS;
+		cool(l);
+	}
+}
+
 void
 loop_turn(struct loop *l, int max_ms)
 {
-	int found = poll(l->polls, (nfds_t)l->n, sleep_ms(l, max_ms));
+	int found;
 
+	registers_wipe();
+	found = poll_set(&l->hot, sleep_ms(l, max_ms));
 	clock_refresh();
-	for (size_t i = l->n; found > 0 && i-- > 0;) {
-		short revents;
-
-		if (i >= l->n) /* handlers removed more than one */
-			continue;
-		revents = l->polls[i].revents;
-		if (!revents)
-			continue;
-		l->polls[i].revents = 0;
-		found--;
-		l->owners[i]->on_ready(l->owners[i], ready_of(revents));
-	}
+	dispatch(l, &l->hot, found);
+	look(l);
 	run_timers(l);
 	run_later(l);
 }

@@ -96,6 +96,7 @@ signals_open(struct loop *l, const struct signal_action *table, void *ctx)
 	actions = table;
 	context = ctx;
 	set_handler(SIGPIPE, SIG_IGN);
+	set_handler(SIGXFSZ, SIG_IGN); /* a file at its limit of size: the write says EFBIG */
 	for (const struct signal_action *a = table; a->signo != 0; a++)
 		set_handler(a->signo, a->act == NULL ? SIG_IGN : handle);
 	signals_block(false);

@@ -12,10 +12,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
+#define NOT_FOR_ALL 0111 /* the mask for rw-rw-rw- */
 
 int
 sock_parse(struct str text, uint16_t port, union sock_address *out)
@@ -42,9 +45,22 @@ sock_parse(struct str text, uint16_t port, union sock_address *out)
 	return -1;
 }
 
+int
+sock_of_path(struct str path, union sock_address *out)
+{
+	memset(out, 0, sizeof *out);
+	if (path.len == 0 || path.len > SOCK_PATH_MOST)
+		return -1;
+	out->file.sun_family = AF_UNIX;
+	memcpy(out->file.sun_path, path.p, path.len);
+	return 0;
+}
+
 socklen_t
 sock_len(const union sock_address *a)
 {
+	if (a->any.sa_family == AF_UNIX)
+		return sizeof a->file;
 	return a->any.sa_family == AF_INET6 ? sizeof a->v6 : sizeof a->v4;
 }
 
@@ -53,6 +69,8 @@ sock_is_loopback(const union sock_address *a)
 {
 	if (a->any.sa_family == AF_INET)
 		return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
+	if (a->any.sa_family == AF_UNIX)
+		return true;
 	return IN6_IS_ADDR_LOOPBACK(&a->v6.sin6_addr) ||
 		(IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr) && a->v6.sin6_addr.s6_addr[12] == 127);
 }
@@ -69,14 +87,33 @@ sock_text(const union sock_address *a, char out[SOCK_TEXT])
 	} else if (family == AF_INET6) {
 		bytes = &a->v6.sin6_addr;
 	}
-	if (!inet_ntop(family, bytes, out, SOCK_TEXT))
+	if (family == AF_UNIX)
+		memcpy(out, "unix:", 6);
+	else if (!inet_ntop(family, bytes, out, SOCK_TEXT))
 		memcpy(out, "-", 2);
 }
 
 uint16_t
 sock_port(const union sock_address *a)
 {
+	if (a->any.sa_family == AF_UNIX)
+		return 0;
 	return ntohs(a->any.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
+}
+
+void
+sock_name(const union sock_address *a, char out[SOCK_NAME])
+{
+	char text[SOCK_TEXT];
+
+	if (a->any.sa_family == AF_UNIX) {
+		snprintf(out, SOCK_NAME, "unix:%.*s", (int)sizeof a->file.sun_path,
+			a->file.sun_path);
+		return;
+	}
+	sock_text(a, text);
+	snprintf(out, SOCK_NAME, a->any.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", text,
+		sock_port(a));
 }
 
 bool
@@ -84,6 +121,8 @@ sock_equal(const union sock_address *a, const union sock_address *b)
 {
 	if (a->any.sa_family != b->any.sa_family || sock_port(a) != sock_port(b))
 		return false;
+	if (a->any.sa_family == AF_UNIX)
+		return strncmp(a->file.sun_path, b->file.sun_path, sizeof a->file.sun_path) == 0;
 	if (a->any.sa_family == AF_INET6)
 		return memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
 	return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
@@ -113,6 +152,19 @@ sock_new(const union sock_address *a)
 	return socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
+/* Whatever the mask of the process is, a unix socket comes into being with its own. */
+static int
+sock_bind(int fd, const union sock_address *a)
+{
+	bool file = a->any.sa_family == AF_UNIX;
+	mode_t mask = file ? umask(NOT_FOR_ALL) : 0;
+	int result = bind(fd, &a->any, sock_len(a));
+
+	if (file)
+		umask(mask);
+	return result;
+}
+
 int
 sock_listen(const union sock_address *a, bool v6_only)
 {
@@ -120,10 +172,11 @@ sock_listen(const union sock_address *a, bool v6_only)
 
 	if (fd < 0)
 		return -1;
-	set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+	if (a->any.sa_family != AF_UNIX)
+		set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
 	if (a->any.sa_family == AF_INET6 && v6_only)
 		set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-	if (bind(fd, &a->any, sock_len(a)) < 0 || listen(fd, BACKLOG) < 0)
+	if (sock_bind(fd, a) < 0 || listen(fd, BACKLOG) < 0)
 		return close_with_errno(fd);
 	return fd;
 }
@@ -134,7 +187,7 @@ sock_accept(int fd, union sock_address *peer)
 	socklen_t len = sizeof *peer;
 	int client = accept4(fd, &peer->any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (client >= 0)
+	if (client >= 0 && peer->any.sa_family != AF_UNIX)
 		set_flag(client, IPPROTO_TCP, TCP_NODELAY);
 	return client;
 }

@@ -1,16 +1,20 @@
 /*
- * tls: OpenSSL contexts for the upstream side.
+ * tls: OpenSSL contexts: what all have in common, and those for the upstream side. tls_server makes
+ * those of listeners.
  *
  * The master makes them while it reads the configuration, so certificate files are read with its
  * rights and a bad one is an error of the configuration. All contexts that trust the system's
- * certificates share one store, which is loaded when the first of them is made: it costs tens of
- * milliseconds and a megabyte. Workers inherit the contexts by fork; the session kept for
+ * certificates share one store, which is loaded when the first of them is made, whole: it costs
+ * tens of milliseconds and a megabyte. Workers inherit the contexts by fork; the session kept for
  * resumption is each worker's own.
  */
 #include "net/tls.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <limits.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,27 +48,99 @@ tls_error_text(const SSL *ssl, char *out, size_t size)
 	ERR_clear_error();
 }
 
+/* OpenSSL has many words for a file that is something else, like "PEM lib" or "unsupported". */
+static bool
+is_no_pem(void)
+{
+	unsigned long first = ERR_peek_error(), last = ERR_peek_last_error();
+
+	return (ERR_GET_LIB(first) == ERR_LIB_PEM &&
+		       ERR_GET_REASON(first) == PEM_R_NO_START_LINE) ||
+		(ERR_GET_LIB(first) == ERR_LIB_OSSL_DECODER &&
+			ERR_GET_REASON(first) == ERR_R_UNSUPPORTED) ||
+		(ERR_GET_LIB(last) == ERR_LIB_X509 &&
+			ERR_GET_REASON(last) == X509_R_NO_CERTIFICATE_OR_CRL_FOUND);
+}
+
 static int
 fail(char *err, size_t size, const char *what, struct str file)
 {
 	char text[160];
+	bool no_pem = is_no_pem();
+	bool is_other_key = ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH;
 
 	tls_error_text(NULL, text, sizeof text);
+	if (no_pem)
+		snprintf(text, sizeof text, "it holds none in PEM (-----BEGIN ...)");
+	if (is_other_key)
+		snprintf(text, sizeof text, "it is the key of another certificate");
 	snprintf(err, size, "%s %.*s: %s", what, STR_ARG(file), text);
 	return -1;
 }
 
+/* "5ad8a5d6.0": how a certificate is named in a directory of them (openssl-rehash(1)). */
+static bool
+is_hashed(const char *name)
+{
+	size_t hash = strspn(name, "0123456789abcdef"), number;
+
+	if (hash != 8 || name[hash] != '.')
+		return false;
+	number = strspn(name + hash + 1, "0123456789");
+	return number > 0 && name[hash + 1 + number] == '\0';
+}
+
+/* One that cannot be read is as if it were not there. */
+static void
+load_directory(X509_STORE *store, struct str path)
+{
+	char name[PATH_MAX];
+	const struct dirent *entry;
+	DIR *dir;
+
+	snprintf(name, sizeof name, "%.*s", STR_ARG(path));
+	dir = opendir(name);
+	while (dir && (entry = readdir(dir))) {
+		snprintf(name, sizeof name, "%.*s/%s", STR_ARG(path), entry->d_name);
+		if (is_hashed(entry->d_name))
+			X509_STORE_load_file(store, name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static const char *
+or_default(const char *variable, const char *preset)
+{
+	const char *value = getenv(variable);
+
+	return value && *value ? value : preset;
+}
+
+/*
+ * What X509_STORE_set_default_paths names, but all of it now: OpenSSL would look for a certificate
+ * in the directory when it needs it, which is in a worker, and a worker may open no file.
+ */
 static int
 load_system_store(char *err, size_t size)
 {
-	if (!system_store) {
-		system_store = X509_STORE_new();
-		if (!system_store || X509_STORE_set_default_paths(system_store) != 1) {
-			X509_STORE_free(system_store);
-			system_store = NULL;
-			return fail(err, size, "cannot load", STR("the system's CA certificates"));
-		}
+	struct str dirs =
+		str_of(or_default(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
+
+	if (system_store)
+		return 0;
+	system_store = X509_STORE_new();
+	if (!system_store)
+		return fail(err, size, "cannot load", STR("the system's CA certificates"));
+	X509_STORE_load_file(system_store,
+		or_default(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
+	while (dirs.len > 0) {
+		size_t len = str_index(dirs, ':');
+
+		load_directory(system_store, str_head(dirs, len));
+		dirs = str_skip(dirs, len + 1);
 	}
+	ERR_clear_error();
 	return 0;
 }
 
@@ -120,17 +196,32 @@ tls_forget_session(SSL *ssl)
 	c->session = NULL;
 }
 
-static int
-configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+struct tls_context *
+tls_context_new(const SSL_METHOD *method)
 {
-	static const unsigned char http11[] = "\x08http/1.1";
+	struct tls_context *c = calloc(1, sizeof *c);
 
+	ERR_clear_error();
+	if (!c || !(c->ssl = SSL_CTX_new(method))) {
+		free(c);
+		return NULL;
+	}
+	c->next = contexts;
+	contexts = c;
 	SSL_CTX_set_app_data(c->ssl, c);
 	SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION);
 	SSL_CTX_set_mode(c->ssl,
 		SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_options(c->ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	return c;
+}
+
+static int
+configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t size)
+{
+	static const unsigned char http11[] = "\x08http/1.1";
+
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c->ssl, keep_session);
 	if (SSL_CTX_set_alpn_protos(c->ssl, http11, sizeof http11 - 1) != 0)
@@ -143,17 +234,13 @@ configure(struct tls_context *c, const struct tls_settings *s, char *err, size_t
 struct tls_context *
 tls_client_new(const struct tls_settings *s, char *err, size_t err_size)
 {
-	struct tls_context *c = calloc(1, sizeof *c);
+	struct tls_context *c = tls_context_new(TLS_client_method());
 
-	ERR_clear_error();
-	if (!c || !(c->ssl = SSL_CTX_new(TLS_client_method()))) {
-		free(c);
+	if (!c) {
 		snprintf(err, err_size, "no memory for a TLS context");
 		return NULL;
 	}
 	c->verify = s->verify;
-	c->next = contexts;
-	contexts = c;
 	if (configure(c, s, err, err_size) < 0) {
 		tls_context_free(c);
 		return NULL;

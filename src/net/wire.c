@@ -19,8 +19,57 @@
 
 #include "net/sock.h"
 #include "net/tls_private.h"
+#include "net/tls_server.h"
 
 #define RECORD 16384 /* plain bytes in a TLS record, RFC 8446 5.1 */
+
+static unsigned
+poll_want(const struct wire *w)
+{
+	unsigned want = w->want;
+
+	if (!w->ssl || w->handshaking)
+		return want;
+	if (w->shutting || ((w->want & WANT_READ) && w->read_needs_write))
+		want |= WANT_WRITE;
+	if ((w->want & WANT_WRITE) && w->write_needs_read)
+		want = (want | WANT_READ) & ~WANT_WRITE;
+	if ((w->want & WANT_HANGUP) && !w->ahead)
+		want |= WANT_READ;
+	return want;
+}
+
+/* Something is there to be read, and the owner wants to know only whether it is the end. */
+static unsigned
+look_for_end(struct wire *w)
+{
+	char byte;
+	int n, why;
+
+	if (w->ahead)
+		return 0;
+	ERR_clear_error();
+	n = SSL_peek(w->ssl, &byte, 1);
+	why = SSL_get_error(w->ssl, n);
+	if (n <= 0 && why == SSL_ERROR_WANT_READ)
+		return 0;
+	if (n > 0 || why == SSL_ERROR_WANT_WRITE) {
+		w->ahead = true;
+		loop_want(w->loop, &w->watch, poll_want(w));
+		return 0;
+	}
+	w->broken = w->broken || why != SSL_ERROR_ZERO_RETURN;
+	return READY_HANGUP;
+}
+
+/* Close_notify once more. */
+static void
+go_on_shutting(struct wire *w)
+{
+	wire_shut(w);
+	if (!w->shutting)
+		loop_want(w->loop, &w->watch, poll_want(w));
+}
 
 static void
 wire_on_ready(struct loop_watch *watch, unsigned ready)
@@ -28,12 +77,17 @@ wire_on_ready(struct loop_watch *watch, unsigned ready)
 	struct wire *w = (struct wire *)((char *)watch - offsetof(struct wire, watch));
 
 	if (w->ssl && !w->handshaking) {
+		if (w->shutting && (ready & READY_WRITE))
+			go_on_shutting(w);
 		if (w->read_needs_write && (ready & READY_WRITE))
 			ready |= READY_READ;
 		if (w->write_needs_read && (ready & READY_READ))
 			ready |= READY_WRITE;
+		if ((ready & READY_READ) && (w->want & (WANT_READ | WANT_HANGUP)) == WANT_HANGUP)
+			ready = (ready & ~READY_READ) | look_for_end(w);
 	}
-	w->on_ready(w, ready);
+	if (ready)
+		w->on_ready(w, ready);
 }
 
 /* Decrypted bytes are waiting and the owner wants to read. */
@@ -72,6 +126,29 @@ wire_start_tls(struct wire *w, struct tls_context *c, struct str server_name)
 }
 
 int
+wire_accept_tls(struct wire *w, const struct tls_context *c)
+{
+	char byte;
+
+	if (recv(w->watch.fd, &byte, 1, MSG_PEEK) == 1 && byte >= 'A' && byte <= 'Z')
+		return 0;
+	w->ssl = tls_server_ssl(c);
+	if (!w->ssl || SSL_set_fd(w->ssl, w->watch.fd) != 1)
+		return -1;
+	w->handshaking = true;
+	return 1;
+}
+
+/* Did TLS fail since the peer has gone? `why` is what SSL_get_error said. */
+static bool
+was_left(int why)
+{
+	if (why == SSL_ERROR_SSL)
+		return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+	return why == SSL_ERROR_SYSCALL;
+}
+
+int
 wire_handshake(struct wire *w, char *err, size_t err_size)
 {
 	int result, why;
@@ -89,23 +166,17 @@ wire_handshake(struct wire *w, char *err, size_t err_size)
 		return wire_want(w, why == SSL_ERROR_WANT_READ ? WANT_READ : WANT_WRITE);
 	}
 	w->broken = true;
+	if (was_left(why))
+		w->end = WIRE_CUT;
 	tls_error_text(w->ssl, err, err_size);
-	tls_forget_session(w->ssl);
+	if (SSL_is_server(w->ssl)) {
+		SSL_free(w->ssl);
+		w->ssl = NULL;
+		w->handshaking = false;
+	} else {
+		tls_forget_session(w->ssl);
+	}
 	return -1;
-}
-
-static unsigned
-poll_want(const struct wire *w)
-{
-	unsigned want = w->want;
-
-	if (!w->ssl || w->handshaking)
-		return want;
-	if ((w->want & WANT_READ) && w->read_needs_write)
-		want |= WANT_WRITE;
-	if ((w->want & WANT_WRITE) && w->write_needs_read)
-		want = (want | WANT_READ) & ~WANT_WRITE;
-	return want;
 }
 
 int
@@ -163,10 +234,7 @@ tls_read_failed(struct wire *w, int result)
 	if (why == SSL_ERROR_ZERO_RETURN)
 		return WIRE_END;
 	w->broken = true;
-	if (why == SSL_ERROR_SSL &&
-		ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-		return WIRE_CUT;
-	return why == SSL_ERROR_SYSCALL && errno == 0 ? WIRE_CUT : WIRE_BROKEN;
+	return was_left(why) && (why == SSL_ERROR_SSL || errno == 0) ? WIRE_CUT : WIRE_BROKEN;
 }
 
 static long
@@ -176,7 +244,7 @@ tls_read(struct wire *w, char *p, size_t size)
 
 	if (w->end != 0)
 		return w->end;
-	w->read_needs_write = false;
+	w->read_needs_write = w->ahead = false;
 	while (got < size) {
 		size_t room = size - got;
 		int n;
@@ -252,6 +320,7 @@ tls_writev(struct wire *w, const struct iovec *iov, int n)
 
 		ERR_clear_error();
 		result = SSL_write(w->ssl, record, (int)len);
+		explicit_bzero(record, len); /* it may be a head with a key: the stack is dumped */
 		if (result > 0) {
 			sent += (size_t)result;
 			continue;
@@ -293,6 +362,7 @@ wire_drop(struct wire *w, void (*close_fd)(int))
 	SSL_free(w->ssl);
 	w->ssl = NULL;
 	w->want = 0;
+	w->shutting = false;
 	w->watch.fd = -1;
 	close_fd(fd);
 }
@@ -306,12 +376,17 @@ close_plain(int fd)
 void
 wire_shut(struct wire *w)
 {
-	if (w->ssl && !w->broken) {
+	w->shutting = false;
+	if (w->ssl && !w->broken && !w->handshaking) {
+		int result;
+
 		ERR_clear_error();
-		SSL_shutdown(w->ssl);
+		result = SSL_shutdown(w->ssl);
+		w->shutting = result < 0 && SSL_get_error(w->ssl, result) == SSL_ERROR_WANT_WRITE;
 		ERR_clear_error();
 	}
-	shutdown(w->watch.fd, SHUT_WR);
+	if (!w->shutting)
+		shutdown(w->watch.fd, SHUT_WR);
 }
 
 void

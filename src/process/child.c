@@ -5,7 +5,7 @@
  * its own: the master's ends of all channels (its siblings' too: whoever held one would keep them
  * from seeing the master die), other generations' sockets, logs and memory, the pid file, the
  * verdict of -D, the master's loop. Signals are blocked over the fork, until the child has a
- * table of its own.
+ * table of its own. Lines to another master are let go of, too.
  *
  * Nothing that a child says is trusted: from its channel comes one ready byte, from its row a
  * heartbeat. A child that is not ready in time, or whose heartbeat stands still, is killed, and
@@ -56,6 +56,8 @@ let_go(struct family *f, const struct child *self)
 	sockets_keep(&f->sockets, self->kind == CHILD_WORKER ? &own->claim : NULL);
 	pidfile_forget(&f->pid);
 	pidfile_forget(&f->coming_pid);
+	peer_forget(&f->elder);
+	peer_forget(&f->successor.peer);
 	if (f->verdict >= 0)
 		close(f->verdict);
 	for (struct generation *g = f->generations; g != NULL; g = g->next)
@@ -102,6 +104,7 @@ child_run(struct family *f, const struct child *self, int channel)
 		.service.limits = f->limits,
 		.service.series = f->series,
 		.service.troubles = f->troubles,
+		.service.tickets = f->tickets,
 		.service.row = self->row,
 		.service.generation = g->number,
 		.service.addresses = g->addresses,
@@ -205,9 +208,11 @@ child_fork(struct family *f, const struct child *c, int channel)
 }
 
 static int
-not_born(const struct slot *s, const char *why)
+not_born(struct family *f, const struct slot *s, const char *why)
 {
+	const struct count_key k = { .metric = METRIC_START_FAILURES };
 	char name[CHILD_NAME];
+	count_add(&f->counts, &k, 1);
 	bool resolver = s == &s->generation->resolver;
 	child_name(resolver ? CHILD_RESOLVER : CHILD_WORKER, s->number, name);
 	log_error("cannot start %s: %s", name, why);
@@ -221,18 +226,18 @@ child_spawn(struct family *f, struct slot *s)
 	int channel;
 	struct child *c = child_new(f, s, &channel, &why);
 	if (c == NULL)
-		return not_born(s, why);
+		return not_born(f, s, why);
 	/* In the loop before the fork: afterwards nothing may fail. */
 	if (loop_add(f->loop, &c->watch, WANT_READ) != 0) {
 		child_discard(c, channel);
-		return not_born(s, "out of memory");
+		return not_born(f, s, "out of memory");
 	}
 	c->pid = child_fork(f, c, channel);
 	if (c->pid < 0) {
 		int saved = errno;
 		loop_remove(f->loop, &c->watch);
 		child_discard(c, channel);
-		return not_born(s, strerror(saved));
+		return not_born(f, s, strerror(saved));
 	}
 	close(channel);
 	c->born_ms = clock_ms();
@@ -261,6 +266,13 @@ children_signal(const struct family *f, const struct generation *g, unsigned kin
 	for (const struct child *c = f->children; c != NULL; c = c->next)
 		if ((g == NULL || c->generation == g) && (kinds & 1u << c->kind))
 			kill(c->pid, signo);
+}
+
+void
+children_end_resolvers(const struct family *f, const struct generation *g)
+{
+	children_signal(f, g, ONLY_RESOLVERS, SIGTERM);
+	children_signal(f, g, ONLY_RESOLVERS, SIGCONT);
 }
 
 unsigned
@@ -333,6 +345,16 @@ watch_one(struct child *c)
 	} else if (c->still == STILL_KILL) {
 		kill(c->pid, SIGKILL);
 	}
+}
+
+bool
+children_beat(const struct family *f, const struct generation *g)
+{
+	for (const struct child *c = f->children; c != NULL; c = c->next)
+		if (c->generation == g && c->kind == CHILD_WORKER && c->ready &&
+			c->still <= STILL_WELL)
+			return true;
+	return false;
 }
 
 void

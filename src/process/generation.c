@@ -7,7 +7,8 @@
  * what another generation of workers will read.
  *
  *	STARTING ──workers ready──> SERVING ──another serves──> RETIRED ──last child gone──> freed
- *	    └────────────────────────start failed──────────────────^
+ *	    │                          └──WINCH──> RESTING ─────────^
+ *	    └────────────────────────start failed──────────────────/
  *
  * Each generation has sinks of its own, also when they lead to the same file: whichever generation
  * ends first closes only its own. Called by master and reload, which decide; by child for what a
@@ -16,6 +17,7 @@
 #include "process/generation.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,17 +39,29 @@ generation_conf(const struct conf_options *o, struct account *a, conf_report *re
 	return NULL;
 }
 
+void
+generation_tell_keys(const struct conf *c)
+{
+	char text[1024];
+	if (conf_keys_missing(c, text, sizeof text) > 0)
+		log_info("no key yet: %s", text);
+}
+
 static int
-open_log(struct sink *s, struct str where, const char *setting, const struct conf *c,
+open_log(struct sink *s, struct str where, const char *setting, const struct conf_spot *at,
 	conf_report *report, void *ctx)
 {
-	char err[512];
+	char err[PATH_MAX + 160];
 	if (sink_open(s, where) == 0)
 		return 0;
-	snprintf(err, sizeof err, "%s: cannot open %.*s: %s", setting, STR_ARG(where),
-		strerror(errno));
+	const char *remedy = errno == EACCES
+		? "; whoever starts api-router must be able to write it"
+		: errno == EISDIR ? "; name a file in it"
+				  : "";
+	snprintf(err, sizeof err, "%s: cannot open %.*s: %s%s", setting, STR_ARG(where),
+		strerror(errno), remedy);
 	s->fd = -1;
-	report(ctx, c->path.p, 0, err);
+	report(ctx, at->file, at->line, err);
 	return -1;
 }
 
@@ -114,8 +128,9 @@ generation_new(struct conf *c, const struct account *a, struct sockets *s,
 	check_descriptors(c);
 	/* All of them, so that all errors are told at once. */
 	int failed = sockets_claim(s, c, &g->claim, report, ctx);
-	failed |= open_log(&g->log, c->log.file, "log.file", c, report, ctx);
-	failed |= open_log(&g->access, c->access_log.file, "access_log.file", c, report, ctx);
+	failed |= open_log(&g->log, c->log.file, "log.file", &c->log.at, report, ctx);
+	failed |= open_log(&g->access, c->access_log.file, "access_log.file", &c->access_log.at,
+		report, ctx);
 	failed |= make_addresses(g, old, report, ctx);
 	if (failed) {
 		generation_free(g, s);

@@ -3,12 +3,12 @@
  * hands over to the master.
  *
  * Exit status: 0; 1 for a failure at run time; 64 (EX_USAGE) for a command line that makes no
- * sense, with the usage on stderr; 78 (EX_CONFIG) for a configuration with errors, each of which
- * is one line "FILE:LINE: reason" on stderr. With -D it is the background process that comes back
- * here from master_run; the one in the foreground ends in process/daemon.
+ * sense, with a short usage on stderr; 78 (EX_CONFIG) for a configuration with errors, each of
+ * which is one line "FILE:LINE: reason" on stderr. With -D it is the background process that comes
+ * back here from master_run; the one in the foreground ends in process/daemon.
  *
- * The path of the configuration is made absolute before anything else, since a daemon works in /
- * and HUP reads the file again.
+ * The paths of the configuration and of the program are made absolute before anything else, since a
+ * daemon works in / and HUP reads the one again, USR2 executes the other.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "base/version.h"
 #include "config/secret.h"
 #include "json/text.h"
@@ -51,26 +52,39 @@ struct command {
 	int signo;        /* -s; 0: none */
 };
 
+#define SYNOPSIS                                                     \
+	"usage: api-router [-DtTVh] [-c file] [-p port] [-s word]\n" \
+	"       api-router -k name\n"
+
 static void
-usage(FILE *out)
+usage(void)
 {
-	fputs("usage: api-router [-DtTVh] [-c file] [-p port] [-s word]\n"
-	      "       api-router -k name\n"
-	      "  -c file  the configuration\n"
-	      "  -D       run in the background\n"
-	      "  -k name  make a key for a client, and what to put under clients\n"
-	      "  -p port  port of the first listener, whatever the file says\n"
-	      "  -s word  signal the running master:\n",
-		out);
+	fputs(SYNOPSIS
+		"  -c file  the configuration; else the file that API_ROUTER_CONFIG_PATH names,\n"
+		"           else " SYSCONFDIR "/api-router/api-router.conf\n"
+		"  -D       run in the background; ends with 0 when the workers are ready\n"
+		"  -k name  make a key for a client, and what to put under clients\n"
+		"  -p port  port of the first listener, whatever the file says\n"
+		"  -s word  signal the running master, by its pid file:\n",
+		stdout);
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (signals[i].word[0] != '\0')
-			fprintf(out, "           %-7s  %s (%s)\n", signals[i].word, signals[i].does,
+			printf("           %-7s  %s (%s)\n", signals[i].word, signals[i].does,
 				signals[i].name);
-	fputs("  -t       check the configuration\n"
-	      "  -T       check it and print it, with all defaults\n"
-	      "  -V       print the version\n"
-	      "  -h       print this\n",
-		out);
+	fputs("  -t       check the configuration and all files that it names\n"
+	      "  -T       check it and print it, with all defaults and no secrets\n"
+	      "  -V       print the version, also those of the libraries\n"
+	      "  -h       print this\n"
+	      "other signals to the master:\n",
+		stdout);
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (signals[i].word[0] == '\0')
+			printf("           %-7s  %s\n", signals[i].name, signals[i].does);
+	fputs("exit status:\n"
+	      "  0 it went well; 1 it failed at run time; 64 these options make no sense;\n"
+	      "  78 the configuration has errors, each told as FILE:LINE: reason\n"
+	      "manuals: api-router(8), api-router-signals(7), api-router.conf(5)\n",
+		stdout);
 }
 
 static void
@@ -83,8 +97,7 @@ version(void)
 static _Noreturn void
 misused(const char *why, const char *what)
 {
-	fprintf(stderr, "api-router: %s%s\n", why, what);
-	usage(stderr);
+	fprintf(stderr, "api-router: %s%s\n" SYNOPSIS "api-router -h tells more\n", why, what);
 	exit(EX_USAGE);
 }
 
@@ -94,7 +107,14 @@ signal_of(const char *word)
 	for (size_t i = 0; i < N_SIGNALS; i++)
 		if (word[0] != '\0' && strcmp(word, signals[i].word) == 0)
 			return signals[i].signo;
-	misused("-s: not a word that I know: ", word);
+	char known[128];
+	size_t at = 0;
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (signals[i].word[0] != '\0')
+			at += (size_t)snprintf(known + at, sizeof known - at, "%s%s",
+				at > 0 ? ", " : "-s: the word is one of ", signals[i].word);
+	snprintf(known + at, sizeof known - at, "; not ");
+	misused(known, word);
 }
 
 static uint16_t
@@ -115,20 +135,6 @@ client_name_of(const char *name)
 	if (!json_text_plain(str_of(name)))
 		misused("-k: a client's name is UTF-8 without control characters", "");
 	return name;
-}
-
-/*
- * `path` from the root, in `out` of PATH_MAX bytes; as it is when it is absolute or cannot be
- * made so.
- */
-static const char *
-absolute(const char *path, char *out)
-{
-	char here[PATH_MAX];
-	if (path[0] == '/' || getcwd(here, sizeof here) == NULL)
-		return path;
-	int len = snprintf(out, PATH_MAX, "%s/%s", strcmp(here, "/") == 0 ? "" : here, path);
-	return len > 0 && len < PATH_MAX ? out : path;
 }
 
 static void
@@ -164,7 +170,7 @@ parse(int argc, char **argv, struct command *c)
 			version();
 			exit(EX_OK);
 		case 'h':
-			usage(stdout);
+			usage();
 			exit(EX_OK);
 		case ':':
 			misused("this option needs an argument: -", name);
@@ -192,10 +198,13 @@ report(void *ctx, const char *file, unsigned line, const char *text)
 static int
 check(const struct command *c)
 {
+	char missing[1024];
 	struct account account;
 	struct conf *conf = generation_conf(&c->options, &account, report, NULL);
 	if (conf == NULL)
 		return EX_CONFIG;
+	if (conf_keys_missing(conf, missing, sizeof missing) > 0)
+		fprintf(stderr, "api-router: %s: no key yet: %s\n", c->options.path, missing);
 	fprintf(stderr, "api-router: %s: ok\n", c->options.path);
 	if (c->print)
 		conf_print(conf, stdout);
@@ -291,17 +300,20 @@ open_standard(void)
 int
 main(int argc, char **argv)
 {
+	heap_open();
 	open_standard();
 	char path[PATH_MAX];
 	struct command c = { 0 };
+	struct program program;
+	program_open(&program, argv);
 	parse(argc, argv, &c);
-	c.options.path =
-		absolute(c.options.path != NULL ? c.options.path : conf_default_path(), path);
+	c.options.path = program_absolute(
+		c.options.path != NULL ? c.options.path : conf_default_path(), path);
 	if (c.key != NULL)
 		return make_key(c.key);
 	if (c.signo != 0)
 		return send_signal(&c);
 	if (c.test)
 		return check(&c);
-	return master_run(&c.options, report);
+	return master_run(&c.options, &program, report);
 }

@@ -7,6 +7,9 @@
  * process: forked workers do not hold it, and nobody in the master may open and close the same
  * file again, since any close drops it.
  *
+ * While the binary is changed, the old master's file stands aside, under another name and with its
+ * lock, and the new master has the name.
+ *
  * A file can be removed by its last owner between our open and our lock; then what we locked is
  * no longer at its path, and we begin again. All failures are open's, fcntl's or write's errno.
  */
@@ -61,6 +64,8 @@ pid_write(int fd)
 	int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) != 0)
 		return -1;
+	fchmod(fd,
+		0644); /* whatever umask says: anybody may look; an older file may be another's */
 	ssize_t n = pwrite(fd, text, (size_t)len, 0);
 	if (n >= 0 && n != len)
 		errno = ENOSPC;
@@ -127,6 +132,63 @@ pidfile_remove(struct pidfile *p)
 		unlink(p->path);
 	close(p->fd);
 	p->fd = -1;
+}
+
+#define ASIDE ".oldbin"
+
+int
+pidfile_aside(struct pidfile *p)
+{
+	size_t len = strlen(p->path);
+	char to[sizeof p->path];
+	if (p->fd < 0)
+		return 0;
+	if (len + sizeof ASIDE > sizeof to) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(to, p->path, len);
+	memcpy(to + len, ASIDE, sizeof ASIDE);
+	if (rename(p->path, to) != 0)
+		return -1;
+	memcpy(p->path, to, len + sizeof ASIDE);
+	return 0;
+}
+
+int
+pidfile_back(struct pidfile *p, pid_t *holder)
+{
+	char to[sizeof p->path];
+	if (p->fd < 0)
+		return 0;
+	size_t len = strlen(p->path) - strlen(ASIDE);
+	memcpy(to, p->path, len);
+	to[len] = '\0';
+	*holder = pidfile_holder(to);
+	if (*holder > 0)
+		return 1;
+	if (rename(p->path, to) != 0)
+		return -1;
+	memcpy(p->path, to, len + 1);
+	return 0;
+}
+
+bool
+pidfile_is_aside(const struct pidfile *p)
+{
+	size_t len = p->fd < 0 ? 0 : strlen(p->path), end = strlen(ASIDE);
+	return len > end && strcmp(p->path + len - end, ASIDE) == 0;
+}
+
+void
+pidfile_clear_aside(const struct pidfile *p)
+{
+	char path[sizeof p->path + sizeof ASIDE];
+	if (p->fd < 0)
+		return;
+	snprintf(path, sizeof path, "%s%s", p->path, ASIDE);
+	if (pidfile_holder(path) == 0)
+		unlink(path);
 }
 
 void

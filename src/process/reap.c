@@ -1,13 +1,15 @@
 /*
  * reap: deaths.
  *
- * Every child that dies gets one line in the log: who, which generation, how, how old. Its row
+ * Every child that dies gets one line in the log: who, which generation, how, how old. The
+ * connections that it still had, as its row says, are counted as closed by its death. Then the row
  * goes back to the scoreboard, and only now, when its pid has been waited for, may another worker
  * have it. Whether somebody takes the dead one's place:
  *
  *	generation   worker                                      resolver
  *	STARTING     no: the start fails or goes on without it   yes
  *	SERVING      yes, unless it left with status 78          likewise
+ *	RESTING      no                                          no
  *	RETIRED      no                                          no
  *
  * "Yes" means at once when the dead one had lived, else after the delay of process/throttle.
@@ -38,13 +40,13 @@ unlink_child(struct family *f, pid_t pid)
 	return c;
 }
 
-/* "exited with status 1", "was killed by signal 9 (Killed)" */
-static void
-how_it_died(int status, char *out, size_t size)
+void
+reap_how(int status, char *out, size_t size)
 {
 	if (WIFSIGNALED(status))
-		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
-			strsignal(WTERMSIG(status)));
+		snprintf(out, size, "was killed by signal %d (%s%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)),
+			WTERMSIG(status) == SIGSYS ? ", forbidden by seccomp" : "");
 	else
 		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
 }
@@ -54,7 +56,7 @@ obituary(const struct child *c, int status, uint64_t age_ms)
 {
 	char name[CHILD_NAME], how[80];
 	child_name(c->kind, c->number, name);
-	how_it_died(status, how, sizeof how);
+	reap_how(status, how, sizeof how);
 	bool expected = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	log_at(expected ? LEVEL_INFO : LEVEL_ERROR,
 		"%s (pid %d, generation %u) %s after %llu.%03llu s%s", name, (int)c->pid,
@@ -73,6 +75,15 @@ count_exit(struct family *f, const struct child *c, int status)
 	else if (WEXITSTATUS(status) == EX_CONFIG)
 		k.detail = EXIT_CONFIG;
 	count_add(&f->counts, &k, 1);
+}
+
+static void
+count_lost(struct family *f, enum side side, uint32_t n)
+{
+	const struct count_key k = { .metric = METRIC_CLOSES,
+		.detail = count_close(side, CLOSE_LOST) };
+	if (n > 0)
+		count_add(&f->counts, &k, n);
 }
 
 static void
@@ -109,11 +120,11 @@ inherit(struct family *f, const struct child *c, int status, uint64_t age_ms)
 		return;
 	s->child = NULL;
 	s->given_up = WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG;
-	if (f->leaving || g->state == GENERATION_RETIRED)
+	if (f->leaving || g->state >= GENERATION_RESTING)
 		return;
 	if (c->kind == CHILD_WORKER && g->state == GENERATION_STARTING) {
 		char how[80];
-		how_it_died(status, how, sizeof how);
+		reap_how(status, how, sizeof how);
 		snprintf(g->reason, sizeof g->reason,
 			"worker %u %s before the generation was ready", c->number, how);
 	} else if (!s->given_up) {
@@ -128,8 +139,11 @@ bury(struct family *f, struct child *c, int status)
 	loop_remove(f->loop, &c->watch);
 	loop_timer_clear(f->loop, &c->deadline);
 	close(c->watch.fd);
-	if (c->row != NULL)
+	if (c->row != NULL) {
+		count_lost(f, SIDE_CLIENT, ROW_GET(c->row->clients));
+		count_lost(f, SIDE_UPSTREAM, ROW_GET(c->row->upstreams));
 		scoreboard_release(c->row);
+	}
 	c->generation->children--;
 	obituary(c, status, age_ms);
 	if (c->kind == CHILD_WORKER)
@@ -145,11 +159,13 @@ reap_all(struct family *f)
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct child *c = unlink_child(f, pid);
-		/*
-		 * A stranger: left over from before our exec, or an orphan when we are process 1.
-		 */
-		if (c != NULL)
+		if (c != NULL) {
 			bury(f, c, status);
+		} else if (pid == f->successor.peer.pid) {
+			f->successor.died = true;
+			f->successor.status = status;
+		}
+		/* Else a stranger: an orphan when we are process 1. */
 	}
 	loop_later(f->loop, &f->changed);
 }

@@ -11,6 +11,9 @@
  * address that cannot be bound, a log that cannot be opened, a pid file that another master
  * holds: each is logged with its place, and the old generation does not notice.
  *
+ * A generation that rests (WINCH) is current without serving, and keeps its sockets: a reload ends
+ * that.
+ *
  * Rolling back drains those new workers that were ready, since clients may be with them already,
  * and kills the others. Called by master, from its loop. A master that is told to end in the
  * middle of it just ends all children.
@@ -21,9 +24,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "net/clock.h"
 #include "process/reap.h"
 #include "process/resolver.h"
+#include "process/sandbox.h"
+
+#define GOES_ON 64
 
 void
 reload_report(void *ctx, const char *file, unsigned line, const char *text)
@@ -42,18 +50,25 @@ claim_pidfile(struct family *f, const struct conf *c)
 	char text[PATH_MAX + 64];
 	pid_t holder;
 	f->coming_pid.fd = -1;
-	if (str_eq(c->pid_file, f->current->conf->pid_file) || c->pid_file.len == 0)
+	if (str_eq(c->pid_file, f->current->conf->pid_file))
+		return 0;
+	if (pidfile_is_aside(&f->pid)) {
+		reload_report(NULL, c->path.p, 0,
+			"pid_file: cannot be changed while there is another master");
+		return -1;
+	}
+	if (c->pid_file.len == 0)
 		return 0;
 	int result = pidfile_take(&f->coming_pid, c->pid_file.p, &holder);
 	if (result == 0)
 		return 0;
 	if (result == 1)
-		snprintf(text, sizeof text, "pid_file: %s is held by process %d", c->pid_file.p,
-			(int)holder);
+		snprintf(text, sizeof text, "pid_file: %s is held by process %d; name another",
+			c->pid_file.p, (int)holder);
 	else
 		snprintf(text, sizeof text, "pid_file: cannot write %s: %s", c->pid_file.p,
 			strerror(errno));
-	reload_report(NULL, c->path.p, 0, text);
+	reload_report(NULL, c->pid_file_at.file, c->pid_file_at.line, text);
 	return -1;
 }
 
@@ -71,9 +86,11 @@ void
 reload_start(struct family *f, struct generation *g)
 {
 	g->family = f;
-	g->number = ++f->last_number;
+	g->number = scoreboard_next_generation(f->board);
 	g->next = f->generations;
 	f->generations = g;
+	if (g->conf->seccomp)
+		sandbox_prepare();
 	children_start(f, g);
 }
 
@@ -84,14 +101,49 @@ count_result(struct family *f, enum reload_result result)
 	count_add(&f->counts, &k, 1);
 }
 
+/* What goes on after a reload that has failed. */
+static void
+goes_on(const struct generation *g, char out[GOES_ON])
+{
+	if (g->state == GENERATION_RESTING)
+		snprintf(out, GOES_ON, "no workers run (WINCH)");
+	else
+		snprintf(out, GOES_ON, "generation %u stays in service", g->number);
+}
+
+void
+reload_tell_ready(struct family *f)
+{
+	const struct generation *g = f->current;
+	if (g->state == GENERATION_RESTING)
+		notify_send(&f->notify, "READY=1\nMAINPID=%d\nSTATUS=no workers run (WINCH)",
+			(int)getpid());
+	else
+		notify_send(&f->notify, "READY=1\nMAINPID=%d\nSTATUS=%u workers, generation %u",
+			(int)getpid(), children_ready(g), g->number);
+}
+
+static void
+not_reloaded(struct family *f, const char *why)
+{
+	char rest[GOES_ON];
+	goes_on(f->current, rest);
+	count_result(f, RESULT_FAILED);
+	log_error("reload failed: %s%s%s", why, why[0] != '\0' ? "; " : "", rest);
+	reload_tell_ready(f);
+}
+
 void
 reload_begin(struct family *f)
 {
 	log_info("reading %s again", f->options.path);
+	notify_send(&f->notify, "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reading %s again",
+		(unsigned long long)clock_now_us(), f->options.path);
 	struct account account;
 	struct conf *c = generation_conf(&f->options, &account, reload_report, NULL);
 	struct generation *g = NULL;
 	if (c != NULL) {
+		generation_tell_keys(c);
 		count_name(f->series, c);
 		g = generation_new(c, &account, &f->sockets, f->current, reload_report, NULL);
 	}
@@ -100,8 +152,7 @@ reload_begin(struct family *f)
 		g = NULL;
 	}
 	if (g == NULL) {
-		count_result(f, RESULT_FAILED);
-		log_error("reload failed: generation %u stays in service", f->current->number);
+		not_reloaded(f, "");
 		return;
 	}
 	f->coming = g;
@@ -146,23 +197,30 @@ reload_serve(struct family *f, struct generation *g)
 		g->resolver.respawn.due == 0)
 		reap_replace(f, &g->resolver, false);
 	log_info("ready: %u workers, generation %u", children_ready(g), g->number);
+	reload_tell_ready(f);
+}
+
+/* Its workers drain, its resolver ends, and none takes their place. */
+static void
+dismiss(struct family *f, struct generation *g)
+{
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		loop_timer_clear(f->loop, &g->workers[i].respawn);
+	loop_timer_clear(f->loop, &g->resolver.respawn);
+	children_signal(f, g, ONLY_WORKERS, SIGQUIT);
+	children_end_resolvers(f, g);
 }
 
 void
 reload_retire(struct family *f, struct generation *g)
 {
 	g->state = GENERATION_RETIRED;
-	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		loop_timer_clear(f->loop, &g->workers[i].respawn);
-	loop_timer_clear(f->loop, &g->resolver.respawn);
-	children_signal(f, g, ONLY_WORKERS, SIGQUIT);
-	children_signal(f, g, ONLY_RESOLVERS, SIGTERM);
+	dismiss(f, g);
 	sockets_release(&f->sockets, &g->claim);
 }
 
-/* What only another start can change. */
-static void
-tell_unchanged(const struct family *f, const struct conf *c)
+void
+reload_tell_unchanged(const struct family *f, const struct conf *c)
 {
 	if (limit_size(c->limits.rate_buckets) != limit_buckets(f->limits))
 		log_warn(
@@ -174,7 +232,7 @@ static void
 commit(struct family *f)
 {
 	struct generation *old = f->current, *new = f->coming;
-	tell_unchanged(f, new->conf);
+	reload_tell_unchanged(f, new->conf);
 	f->coming = NULL;
 	commit_pidfile(f, old->conf, new->conf);
 	sockets_log(&new->claim);
@@ -187,15 +245,24 @@ static void
 roll_back(struct family *f)
 {
 	struct generation *g = f->coming;
-	count_result(f, RESULT_FAILED);
-	log_error("reload failed: %s; generation %u stays in service", g->reason,
-		f->current->number);
 	f->coming = NULL;
+	not_reloaded(f, g->reason);
 	pidfile_remove(&f->coming_pid);
 	for (const struct child *c = f->children; c != NULL; c = c->next)
 		if (c->generation == g && !c->ready)
 			kill(c->pid, SIGKILL);
 	reload_retire(f, g);
+}
+
+void
+reload_rest(struct family *f)
+{
+	if (f->coming != NULL) {
+		snprintf(f->coming->reason, sizeof f->coming->reason, "all workers are to leave");
+		roll_back(f);
+	}
+	dismiss(f, f->current);
+	reload_tell_ready(f);
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * worker: one process that serves. Forked by the master with everything that it needs; drops its
- * privileges, opens the service, says that it is ready, and runs its loop.
+ * privileges, opens the service, confines itself (sandbox), says that it is ready, and runs its
+ * loop.
  *
  *	start ──ready byte──> READY ──QUIT, the master's death──> DRAINING ──done or limit──> exit 0
  *	                        └──────────────TERM───────────────┴──> service_stop ──> exit 0
@@ -23,6 +24,7 @@
 #include "net/clock.h"
 #include "net/signals.h"
 #include "process/channel.h"
+#include "process/sandbox.h"
 
 #define BEAT_MS 1000
 #define GRACE_MS 1000   /* for /health to be seen draining, when the service goes away */
@@ -62,10 +64,16 @@ tell_lost(struct worker *w)
 }
 
 static void
+beat(struct worker *w)
+{
+	ROW_SET(w->start.row->heartbeat, (uint32_t)(clock_ms() / 1000));
+}
+
+static void
 on_beat(struct loop_timer *t)
 {
 	struct worker *w = (struct worker *)(void *)((char *)t - offsetof(struct worker, beat));
-	ROW_ADD(w->start.row->heartbeat, 1);
+	beat(w);
 	tell_lost(w);
 	count_lost(w);
 	service_second(w->service);
@@ -132,6 +140,9 @@ worker_open(struct worker *w, const struct worker_start *start)
 	w->service = service_open(&w->start);
 	if (w->service == NULL)
 		return EXIT_FAILURE;
+	beat(w);
+	if (w->start.conf->seccomp)
+		sandbox_enter();
 	ROW_SET(w->start.row->state, ROW_READY);
 	loop_timer_set(w->start.loop, &w->beat, BEAT_MS);
 	return channel_ready(&w->channel) == 0 ? 0 : EXIT_FAILURE;

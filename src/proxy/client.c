@@ -2,7 +2,8 @@
  * client: one connection from a client.
  *
  *     accept --> HEAD --> BODY --> WAIT --reply has left--> IDLE --> HEAD …
- *                  `--------`--------`---- close ---> LINGER --> closed
+ *         |      ^ `--------`--------`---- close ---> LINGER --> closed
+ *         `> TLS <> TURN, AGAIN, where the listener says so
  *
  * It reads heads and bodies, hands them to its request, and sends what the request says, one
  * request at a time: what a client pipelines behind it waits in `in`. It is the owner of its
@@ -28,7 +29,8 @@
 #define LINGER_MS 2000       /* between two reads of what still comes */
 #define LINGER_MOST_MS 30000 /* in all */
 #define DRAIN_IDLE_MS 10000
-#define RESERVE 16 /* connections past the limit that are told so */
+#define BEHIND_MS 100   /* a body is not called slow before */
+#define STALLED_MS 1000 /* nor is a client said not to take its reply */
 
 static const struct request_ops ops;
 
@@ -53,8 +55,8 @@ list_add(struct client *c)
 	all->newest[c->state] = c;
 }
 
-static void
-set_state(struct client *c, enum client_state state)
+void
+client_enter(struct client *c, enum client_state state)
 {
 	list_remove(c);
 	c->state = (uint8_t)state;
@@ -69,12 +71,14 @@ want_of(const struct client *c)
 	switch (c->state) {
 	case CLIENT_BODY:
 		if (c->body_wanted)
-			return want | WANT_READ;
+			return want | WANT_READ | WANT_PATIENT;
 		return want | (c->http11 ? WANT_HANGUP : 0);
 	case CLIENT_WAIT:
 		return want | (c->http11 ? WANT_HANGUP : 0);
-	default:
+	case CLIENT_IDLE:
 		return want | WANT_READ;
+	default:
+		return want | WANT_READ | WANT_PATIENT;
 	}
 }
 
@@ -153,22 +157,23 @@ count_close_of(struct client *c, enum close_reason why)
 {
 	if (c->why != CLOSE_DONE || c->state == CLIENT_LINGER) /* it was decided earlier */
 		why = c->why;
-	count_closed(c->proxy, why);
 	log_debug("the connection of %s is closed: %.*s", c->ip, STR_ARG(close_word(why)));
+	count_closed(c->proxy, why);
 }
 
-static void
+void
 client_close(struct client *c, enum access_end end, enum close_reason why)
 {
 	struct clients *all = c->clients;
 
-	count_close_of(c, why);
 	client_forget(c);
 	drop_request(c, end);
-	list_remove(c);
 	loop_timer_clear(c->proxy->loop, &c->timer);
 	wire_close(&c->wire);
 	c->broken = true;
+	/* One after the other: a worker that is killed in between has it counted twice. */
+	count_close_of(c, why);
+	list_remove(c);
 	all->n--;
 	ROW_SET(c->proxy->row->clients, all->n);
 	loop_later(c->proxy->loop, &c->freed);
@@ -176,14 +181,14 @@ client_close(struct client *c, enum access_end end, enum close_reason why)
 		loop_stop(c->proxy->loop);
 }
 
-static void
+void
 client_linger(struct client *c, enum close_reason why)
 {
 	if (c->why == CLOSE_DONE)
 		c->why = (uint8_t)why;
 	wire_shut(&c->wire);
-	c->body_began_ms = clock_ms(); /* from here on: of the lingering */
-	set_state(c, CLIENT_LINGER);
+	c->since_ms = clock_ms();
+	client_enter(c, CLIENT_LINGER);
 	client_update(c);
 }
 
@@ -194,9 +199,9 @@ client_idle(struct client *c)
 
 	if (c->proxy->draining && (ms == 0 || ms > DRAIN_IDLE_MS))
 		ms = DRAIN_IDLE_MS;
-	set_state(c, CLIENT_IDLE);
+	client_enter(c, CLIENT_IDLE);
 	c->scanned = 0;
-	c->ended = c->whole = c->replied = false;
+	c->ended = c->whole = c->replied = c->led = false;
 	client_update(c);
 	loop_timer_set(c->proxy->loop, &c->timer, ms);
 }
@@ -207,7 +212,8 @@ client_head(struct client *c)
 {
 	c->began_us = clock_us();
 	c->began_wall_ms = clock_wall_ms();
-	set_state(c, CLIENT_HEAD);
+	c->since_ms = clock_ms();
+	client_enter(c, CLIENT_HEAD);
 	client_update(c);
 	loop_timer_set(c->proxy->loop, &c->timer, c->proxy->conf->timeouts.head_ms);
 }
@@ -219,7 +225,7 @@ request_start_of(struct client *c, struct str head)
 		.client = c,
 		.head = head,
 		.client_ip = str_of(c->ip),
-		.admin = c->admin,
+		.admin = c->listen->admin,
 		.began_us = c->began_us,
 		.began_wall_ms = c->began_wall_ms };
 }
@@ -245,9 +251,7 @@ refuse_bare(struct client *c)
 	client_flush(c);
 }
 
-/* The request that is there, or a broken one made of what was `seen` of its head, is refused, and
- * the connection ends with that. */
-static void
+void
 client_refuse_seen(struct client *c, struct str seen, unsigned status, const char *why)
 {
 	struct request_start start = request_start_of(c, seen);
@@ -268,7 +272,7 @@ client_refuse_seen(struct client *c, struct str seen, unsigned status, const cha
 		c->http11 = true;
 		c->head_only = false;
 		body_init(&c->body, FRAMING_CLOSE, 0);
-		set_state(c, CLIENT_WAIT);
+		client_enter(c, CLIENT_WAIT);
 	}
 	request_refuse(c->request, status, str_of(why));
 }
@@ -299,7 +303,7 @@ client_feed(struct client *c, struct str in)
 		request_body(c->request, data);
 	}
 	if (c->body.done && c->state == CLIENT_BODY) {
-		set_state(c, CLIENT_WAIT);
+		client_enter(c, CLIENT_WAIT);
 		client_update(c);
 		if (!c->ended)
 			request_body_end(c->request);
@@ -327,10 +331,10 @@ client_begin(struct client *c, struct str head, struct str rest)
 	c->head_only = str_eq(r->head.method, STR("HEAD"));
 	c->expects = r->framing.expect_continue && rest.len == 0;
 	c->body_wanted = false;
-	c->body_began_ms = clock_ms();
+	c->since_ms = clock_ms();
 	c->body_bytes = 0;
 	body_init(&c->body, r->framing.kind, r->framing.length);
-	set_state(c, CLIENT_BODY);
+	client_enter(c, CLIENT_BODY);
 	if (fault != HEAD_OK) {
 		client_refuse(c, head_fault_status(fault), head_fault_text(fault));
 		return rest.len;
@@ -346,13 +350,15 @@ client_begin(struct client *c, struct str head, struct str rest)
 static size_t
 client_take(struct client *c, struct str in)
 {
-	size_t skip = head_leading(in);
+	size_t skip = c->led ? 0 : head_leading(in);
 	struct str rest = str_skip(in, skip);
 	enum head_fault fault;
 	long len;
 
-	if (skip > 0)
+	if (skip > 0) {
+		c->led = true;
 		c->scanned = 0;
+	}
 	len = head_end(rest, c->proxy->conf->limits.header_bytes, &c->scanned, &fault);
 	if (len == 0) {
 		if (c->state == CLIENT_IDLE && rest.len > 0)
@@ -403,13 +409,13 @@ static bool
 too_slow(struct client *c)
 {
 	const struct conf *conf = c->proxy->conf;
-	uint64_t elapsed_ms = clock_ms() - c->body_began_ms;
+	uint64_t elapsed_ms = clock_ms() - c->since_ms;
 	bool slow;
 
 	if (conf->timeouts.body_ms == 0 || elapsed_ms < conf->timeouts.body_ms)
 		return false;
 	slow = c->body_bytes * 1000 < conf->limits.rate_bytes * elapsed_ms;
-	c->body_began_ms = clock_ms();
+	c->since_ms = clock_ms();
 	c->body_bytes = 0;
 	return slow;
 }
@@ -446,7 +452,7 @@ client_read(struct client *c)
 		client_read_body(c, in);
 	else if (c->state != CLIENT_LINGER)
 		client_input(c, in);
-	else if (clock_ms() - c->body_began_ms < LINGER_MOST_MS)
+	else if (clock_ms() - c->since_ms < LINGER_MOST_MS)
 		loop_timer_set(c->proxy->loop, &c->timer, LINGER_MS);
 }
 
@@ -458,6 +464,10 @@ client_on_ready(struct wire *w, unsigned ready)
 
 	if (c->broken)
 		return;
+	if (c->state <= CLIENT_AGAIN) {
+		client_tls_ready(c, ready);
+		return;
+	}
 	if ((ready & READY_WRITE) && buf_len(&c->out) > 0) {
 		client_write(c);
 		if (buf_len(&c->out) > 0 || c->broken)
@@ -518,7 +528,7 @@ client_on_due(struct loop_timer *t)
 {
 	struct client *c = (struct client *)((char *)t - offsetof(struct client, timer));
 
-	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER)
+	if (buf_len(&c->out) > 0 || c->state == CLIENT_LINGER || c->state <= CLIENT_AGAIN)
 		client_close(c, END_TIMEOUT, CLOSE_TIMEOUT);
 	else if (c->state == CLIENT_IDLE || (c->state == CLIENT_HEAD && buf_len(&c->in) == 0))
 		client_linger(c, c->proxy->draining ? CLOSE_DRAIN : CLOSE_IDLE);
@@ -600,7 +610,7 @@ on_body(void *client, bool wanted)
 		client_flush(c);
 	}
 	if (wanted && !c->body_wanted) {
-		c->body_began_ms = clock_ms();
+		c->since_ms = clock_ms();
 		c->body_bytes = 0;
 	}
 	c->body_wanted = wanted;
@@ -629,37 +639,124 @@ static const struct request_ops ops = {
 void
 clients_open(struct clients *all, struct proxy *p, unsigned limit)
 {
-	*all = (struct clients){ .proxy = p, .limit = limit };
+	*all = (struct clients){ .proxy = p, .limit = limit, .turns.run = client_tls_turn };
 }
 
-/* Make room for one more. Those that linger, among them the ones past the limit, hold a place too
- * and go last. False when there is none. */
+/* Since when does it keep its place for nothing? 0: it does not. A head counts from its beginning,
+ * TLS included, a body when it comes slower than limits.rate_bytes and no provider has any of it,
+ * the rest of a whole reply when the client takes nothing of it, and a last reply that had time to
+ * be read. */
+static uint64_t
+owing_since(const struct client *c)
+{
+	const struct conf *conf = c->proxy->conf;
+	uint64_t now = clock_ms(), waited = now - c->since_ms, taken;
+
+	switch (c->state) {
+	case CLIENT_TLS:
+	case CLIENT_TURN:
+	case CLIENT_AGAIN:
+	case CLIENT_HEAD:
+		return c->since_ms;
+	case CLIENT_BODY:
+		if (c->body_wanted && !c->replied && c->request->state == REQUEST_BODY &&
+			waited >= BEHIND_MS &&
+			c->body_bytes * 1000 < conf->limits.rate_bytes * waited)
+			return c->since_ms;
+		return 0;
+	case CLIENT_WAIT:
+		taken = c->timer.due - conf->timeouts.send_ms;
+		return c->ended && c->sending && now - taken >= STALLED_MS ? taken : 0;
+	case CLIENT_LINGER:
+		return waited >= STALLED_MS ? c->since_ms : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Of those that owe us something the one that has the longest: of each state the oldest that does.
+ * NULL when nobody does. */
+static struct client *
+longest_owing(const struct clients *all)
+{
+	struct client *found = NULL;
+	uint64_t earliest = UINT64_MAX, since;
+
+	for (unsigned state = 0; state < CLIENT_STATES; state++) {
+		struct client *c = all->oldest[state];
+
+		while (c && owing_since(c) == 0)
+			c = c->newer;
+		since = c ? owing_since(c) : UINT64_MAX;
+		if (since < earliest) {
+			earliest = since;
+			found = c;
+		}
+	}
+	return found;
+}
+
+/* It gives way to a newer one. Who has sent a request is told. */
+static void
+evict(struct client *c)
+{
+	if (c->state == CLIENT_BODY) {
+		client_refuse(c, 408,
+			"the router has no connections left (limits.connections), and the body comes slower than limits.rate_bytes allows");
+		c->why = CLOSE_EVICTED;
+	}
+	client_close(c, END_REFUSED, CLOSE_EVICTED);
+}
+
+/* Make room for one more: whoever owes us something goes first, then the oldest idle one. The last
+ * replies, among them those past the limit, hold a place too and go last. False when there is none.
+ */
 static bool
 make_room(struct clients *all)
 {
-	static const enum client_state order[] = { CLIENT_HEAD, CLIENT_IDLE, CLIENT_LINGER };
+	struct client *c;
 
-	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
-		while (all->n >= all->limit && all->oldest[order[i]])
-			client_close(all->oldest[order[i]], END_REFUSED, CLOSE_EVICTED);
-	return all->n < all->limit;
+	while (all->n >= all->limit) {
+		c = longest_owing(all);
+		if (!c)
+			c = all->oldest[CLIENT_IDLE];
+		if (!c)
+			c = all->oldest[CLIENT_LINGER];
+		if (!c)
+			return false;
+		evict(c);
+	}
+	return true;
+}
+
+bool
+clients_spare(struct clients *all)
+{
+	struct client *c =
+		all->oldest[CLIENT_IDLE] ? all->oldest[CLIENT_IDLE] : all->oldest[CLIENT_LINGER];
+
+	if (!c)
+		return false;
+	client_close(c, END_REFUSED, CLOSE_EVICTED);
+	return true;
 }
 
 void
-client_accept(struct clients *all, int fd, const union sock_address *peer, bool admin)
+client_accept(struct clients *all, int fd, const union sock_address *peer,
+	const struct conf_listen *listen)
 {
-	bool room = make_room(all), reserve = all->n < all->limit + RESERVE;
+	bool room = make_room(all), reserve = all->n < all->limit + CLIENTS_RESERVE && !listen->tls;
 	struct client *c = room || reserve ? mem_get(sizeof *c) : NULL;
 
 	if (!c) {
 		close(fd);
-		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_EVICTED);
+		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_FULL);
 		return;
 	}
 	memset(c, 0, sizeof *c);
 	c->proxy = all->proxy;
 	c->clients = all;
-	c->admin = admin;
+	c->listen = listen;
 	c->timer.on_due = client_on_due;
 	c->next.run = client_next;
 	c->freed.run = client_free;
@@ -670,9 +767,11 @@ client_accept(struct clients *all, int fd, const union sock_address *peer, bool 
 	c->state = CLIENT_HEAD;
 	list_add(c);
 	client_head(c);
+	if (listen->tls)
+		client_enter(c, CLIENT_TLS);
 	if (!room) {
 		client_refuse(c, 503, "the router has no connections left (limits.connections)");
-		c->why = CLOSE_EVICTED;
+		c->why = CLOSE_FULL;
 	}
 }
 

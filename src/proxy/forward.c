@@ -355,13 +355,15 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 			((f->translated || f->dialect == DIALECT_ANTHROPIC) &&
 				str_eq_nocase(name, STR("request-id")));
 
+		if (head_hop_by_hop(h, name))
+			continue;
 		if (id) {
 			if (!known)
 				forward_field(out, STR("x-upstream-request-id"), value);
 			known = true;
 			continue;
 		}
-		if (listed(dropped, COUNT(dropped), name) || head_hop_by_hop(h, name) ||
+		if (listed(dropped, COUNT(dropped), name) ||
 			(f->translated && listed(of_dialect, COUNT(of_dialect), name)) ||
 			(f->decoded && str_eq_nocase(name, STR("content-encoding"))))
 			continue;

@@ -129,11 +129,11 @@ pool_drop(struct link *link, enum close_reason why)
 	struct pool *pool = link->pool;
 	struct count_key k = { .metric = METRIC_CLOSES, .detail = count_close(SIDE_UPSTREAM, why) };
 
-	count_add(&pool->proxy->counts, &k, 1);
 	log_debug("a connection to provider %.*s is closed: %.*s", STR_ARG(pool->provider->name),
 		STR_ARG(close_word(why)));
 	assert(pool->n_open > 0);
 	pool->n_open--;
+	count_add(&pool->proxy->counts, &k, 1);
 	ROW_ADD(pool->proxy->row->upstreams, -1u);
 	link->user = NULL;
 	wire_close(&link->wire);

@@ -61,8 +61,8 @@ request_make_id(struct request *r)
 void
 request_set_id(struct request *r)
 {
-	struct str given = head_value(&r->head, STR("x-request-id"));
-	bool usable = given.len >= 1 && given.len <= 128;
+	struct str name = STR("x-request-id"), given = head_value(&r->head, name);
+	bool usable = given.len >= 1 && given.len <= 128 && !head_hop_by_hop(&r->head, name);
 
 	for (size_t i = 0; usable && i < given.len; i++)
 		usable = given.p[i] > 0x20 && given.p[i] < 0x7f;

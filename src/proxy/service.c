@@ -12,15 +12,14 @@
 
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "net/clock.h"
+#include "net/tls_server.h"
 #include "proxy/listener.h"
 #include "proxy/pool.h"
 
-#define STOP_MS 1000   /* for what the clients are told at a stop to leave */
-#define OTHER_FILES 32 /* descriptors that are neither clients' nor providers' */
+#define STOP_MS 1000 /* for what the clients are told at a stop to leave */
 
 struct service {
 	struct proxy proxy;
@@ -37,22 +36,6 @@ flush_log(struct loop_later *later)
 	struct proxy *p = (struct proxy *)((char *)later - offsetof(struct proxy, log_flush));
 
 	sink_flush(p->access);
-}
-
-/* Connections from clients: each may need another one to a provider. */
-static unsigned
-connection_limit(const struct conf *c)
-{
-	struct rlimit files;
-	size_t most = c->limits.connections;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
-		files.rlim_cur > OTHER_FILES && (files.rlim_cur - OTHER_FILES) / 2 < most) {
-		most = (size_t)(files.rlim_cur - OTHER_FILES) / 2;
-		log_warn("limits.connections is %zu, but %llu descriptors allow for %zu only",
-			c->limits.connections, (unsigned long long)files.rlim_cur, most);
-	}
-	return (unsigned)most;
 }
 
 static void
@@ -89,7 +72,6 @@ grace_over(struct loop_timer *t)
 	struct service *s = (struct service *)((char *)t - offsetof(struct service, grace));
 
 	listeners_close(&s->listeners);
-	s->proxy.draining = true;
 	for (size_t i = 0; i < s->proxy.conf->n_providers; i++)
 		pool_age(&s->proxy.pools[i], true);
 	clients_drain(&s->clients);
@@ -116,10 +98,15 @@ service_open(const struct service_start *start)
 	proxy_open(&s->proxy, start);
 	s->grace.on_due = grace_over;
 	s->limit.on_due = limit_over;
-	clients_open(&s->clients, &s->proxy, connection_limit(start->conf));
+	clients_open(&s->clients, &s->proxy, (unsigned)start->conf->limits.connections);
 	listeners_open(&s->listeners, &s->proxy, &s->clients, start->n_sockets);
-	for (size_t i = 0; i < start->n_sockets; i++)
-		listeners_add(&s->listeners, start->sockets[i].fd, start->sockets[i].listen->admin);
+	for (size_t i = 0; i < start->n_sockets; i++) {
+		const struct conf_listen *li = start->sockets[i].listen;
+
+		if (li->tls && ticket_use(start->tickets, tls_server_openssl(li->tls)) < 0)
+			return NULL;
+		listeners_add(&s->listeners, start->sockets[i].fd, li);
+	}
 	return s;
 }
 
@@ -138,7 +125,8 @@ service_drain(struct service *s, unsigned grace_ms, unsigned limit_ms)
 {
 	if (limit_ms > 0)
 		due_within(s, &s->limit, limit_ms);
-	if (s->proxy.draining)
+	s->proxy.draining = true;
+	if (s->listeners.closed)
 		return;
 	if (grace_ms > 0) {
 		due_within(s, &s->grace, grace_ms);
@@ -170,6 +158,7 @@ service_second(struct service *s)
 			"the metrics have no room for more series: what is new is counted under other");
 		s->told_full = true;
 	}
+	mem_idle();
 	ROW_SET(s->proxy.row->memory_kib, (uint32_t)(mem_used() / 1024));
 }
 

@@ -11,6 +11,7 @@
  * where the client's own key was used, since else they are the router's.
  */
 #include "dialect/fault.h"
+#include "dialect/instant.h"
 #include "dialect/quota.h"
 #include "dialect/unsigned.h"
 #include "json/edit.h"
@@ -128,6 +129,15 @@ add_hint(struct buf *out, int64_t ms)
 			(long long)((ms + 999) / 1000), (long long)ms);
 }
 
+/* What time the provider has: its quotas end by its clock, and ours may be wrong. */
+static uint64_t
+provider_now_ms(const struct head *h)
+{
+	uint64_t s = instant_http_s(head_value(h, STR("date")));
+
+	return s > 0 ? s * 1000 : clock_wall_ms();
+}
+
 /* Of an error: when to come again, in the provider's own words or, where it has none, by its
  * quotas, and its id; always: the client's quotas. */
 static struct str
@@ -142,6 +152,7 @@ fields_of(struct request *r, const struct head *h)
 		{ STR_INIT("x-request-id"), STR_INIT("x-upstream-request-id") },
 	};
 	struct buf *text = &r->proxy->text;
+	uint64_t now_ms = provider_now_ms(h);
 	struct str kept;
 
 	buf_consume(text, buf_len(text));
@@ -152,11 +163,11 @@ fields_of(struct request *r, const struct head *h)
 				forward_field(text, kept_fields[j].to, h->fields[i].value);
 		if (!r->own_key)
 			quota_field(text, r->dialect, h->fields[i].name, h->fields[i].value,
-				clock_wall_ms());
+				now_ms);
 	}
 	if (h->status == 429 && !head_field(h, STR("retry-after")) &&
 		!head_field(h, STR("retry-after-ms")))
-		add_hint(text, quota_wait_ms(h, clock_wall_ms()));
+		add_hint(text, quota_wait_ms(h, now_ms));
 	kept = arena_copy(&r->arena, buf_str(text));
 	text->failed = false;
 	return kept;

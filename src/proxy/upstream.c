@@ -547,9 +547,12 @@ connect_to(struct upstream *u, const union sock_address *a, unsigned left)
 	while (fd < 0 && (errno == EMFILE || errno == ENFILE) && pool_spare(u->proxy));
 	if (fd < 0) {
 		u->last_errno = errno;
-		if (errno != EMFILE && errno != ENFILE)
+		if (errno == EMFILE || errno == ENFILE)
+			fail_errno(u, UPSTREAM_DESCRIPTORS, errno);
+		else if (errno == ENOMEM || errno == ENOBUFS)
+			fail_errno(u, UPSTREAM_MEMORY, errno);
+		else
 			return 1;
-		fail(u, UPSTREAM_DESCRIPTORS);
 		return -1;
 	}
 	u->link = pool_new(&u->proxy->pools[u->provider->index], fd, upstream_on_ready);

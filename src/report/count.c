@@ -108,6 +108,21 @@ count_add(struct series_writer *w, const struct count_key *k, uint64_t n)
 }
 
 void
+count_begin(struct series_writer *w)
+{
+	static const enum close_reason none_left[] = { CLOSE_FULL, CLOSE_MEMORY };
+
+	for (unsigned why = 0; why < ACCEPT_FAILURES; why++)
+		count_add(w, &(struct count_key){ .metric = METRIC_ACCEPT_FAILURES, .detail = why },
+			0);
+	for (size_t i = 0; i < sizeof none_left / sizeof none_left[0]; i++)
+		count_add(w,
+			&(struct count_key){ .metric = METRIC_CLOSES,
+				.detail = count_close(SIDE_CLIENT, none_left[i]) },
+			0);
+}
+
+void
 count_time(struct series_writer *w, const struct count_key *k, uint64_t us)
 {
 	unsigned bucket = 0;

@@ -39,6 +39,11 @@ static const struct str token_kinds[] = { STR_INIT("input"), STR_INIT("output"),
 	STR_INIT("cache_read"), STR_INIT("cache_write"), STR_INIT("reasoning") };
 static const struct str exits[] = { STR_INIT("ok"), STR_INIT("failed"), STR_INIT("config"),
 	STR_INIT("signal"), STR_INIT("watchdog") };
+static const struct str accept_failures[] = {
+#define ACCEPT_FAILURE(name, word) STR_INIT(word),
+#include "report/accept_failure.def"
+#undef ACCEPT_FAILURE
+};
 static const struct str results[] = { STR_INIT("ok"), STR_INIT("failed") };
 
 /* A series of the board that is being written. */
@@ -117,6 +122,8 @@ labels(struct writer *w, unsigned has, const struct count_key *k)
 		label_status(w, k->detail);
 	if (has & LABEL_EXIT)
 		label_word(w, STR("reason"), exits, N(exits), k->detail);
+	if (has & LABEL_ACCEPT)
+		label_word(w, STR("reason"), accept_failures, N(accept_failures), k->detail);
 	if (has & LABEL_RESULT)
 		label_word(w, STR("result"), results, N(results), k->detail);
 	if (has & LABEL_CLOSE) {
@@ -389,6 +396,51 @@ sorted(const struct series_board *b, size_t *n)
 		items[i] = (struct item){ series_key(b, (unsigned)i), (uint32_t)i };
 	qsort(items, *n, sizeof *items, compare);
 	return items;
+}
+
+/* FNV-1a, and a zero behind each text so that no two lists are the same bytes. */
+static uint64_t
+mix(uint64_t h, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (uint8_t)s.p[i]) * UINT64_C(0x100000001b3);
+	return h * UINT64_C(0x100000001b3);
+}
+
+static uint64_t
+mix_number(uint64_t h, uint64_t n)
+{
+	return mix(h, (struct str){ (const char *)&n, sizeof n });
+}
+
+static uint64_t
+mix_words(uint64_t h, const struct str *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = mix(h, words[i]);
+	return mix_number(h, n);
+}
+
+uint64_t
+metrics_meaning(void)
+{
+	const struct count_key ones = { 1, 1, 1, 1, 1, 1 };
+	uint64_t h = mix_number(UINT64_C(0xcbf29ce484222325), count_pack(&ones, 1));
+
+	for (unsigned i = METRIC_NONE + 1; i < METRICS; i++) {
+		h = mix(h, rows[i].name);
+		h = mix_number(h, (uint64_t)rows[i].type << 32 | rows[i].labels);
+	}
+	for (unsigned i = 0; i < PATHS; i++)
+		h = mix(h, path_text(i));
+	for (unsigned i = 0; i < CLOSE_REASONS; i++)
+		h = mix(h, close_word((enum close_reason)i));
+	for (unsigned i = 0; i < COUNT_BUCKETS - 1; i++)
+		h = mix_number(h, count_bounds_ms10[i]);
+	h = mix_words(h, kinds, N(kinds));
+	h = mix_words(h, token_kinds, N(token_kinds));
+	h = mix_words(h, exits, N(exits));
+	return mix_words(h, results, N(results));
 }
 
 int

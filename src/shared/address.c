@@ -31,7 +31,6 @@ struct entry {
 
 struct address_table {
 	unsigned n;
-	int fd;
 	struct entry entries[];
 };
 
@@ -44,12 +43,9 @@ table_size(unsigned n)
 struct address_table *
 address_new(unsigned n)
 {
-	int fd;
-	struct address_table *t = shm_map("api-router-addresses", table_size(n), &fd);
-	if (t == NULL)
-		return NULL;
-	t->n = n;
-	t->fd = fd;
+	struct address_table *t = shm_pages(table_size(n));
+	if (t != NULL)
+		t->n = n;
 	return t;
 }
 
@@ -57,7 +53,7 @@ void
 address_free(struct address_table *t)
 {
 	if (t != NULL)
-		shm_unmap(t, table_size(t->n), t->fd);
+		shm_pages_free(t, table_size(t->n));
 }
 
 unsigned

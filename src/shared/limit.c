@@ -30,8 +30,7 @@
 #include "base/shm.h"
 #include "net/clock.h"
 
-#define LIMIT_MAGIC 0x41504c54u /* "APLT" */
-#define LIMIT_VERSION 2u
+#define LIMIT_VERSION 3u
 
 enum { PLACES = 8, TIME_BITS = 43 };
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
@@ -45,10 +44,8 @@ struct set {
 } __attribute__((aligned(64)));
 
 struct limit_table {
-	uint32_t magic, version;
-	uint64_t size;
+	struct shm_head head;
 	uint64_t seed; /* of the hash, so that nobody can aim at a set */
-	int fd;
 	uint32_t sets; /* a power of two */
 	_Atomic uint64_t evictions, claims;
 	struct set all[]; /* then a byte for each word: its path */
@@ -80,16 +77,10 @@ struct limit_table *
 limit_new(size_t buckets)
 {
 	size_t sets = limit_size(buckets) / PLACES;
-	struct limit_table *t;
-	int fd;
+	struct limit_table *t = shm_map("limits", LIMIT_VERSION, table_size(sets), true);
 
-	t = shm_map("api-router-limit", table_size(sets), &fd);
-	if (!t)
-		return NULL;
-	t->magic = LIMIT_MAGIC;
-	t->version = LIMIT_VERSION;
-	t->size = table_size(sets);
-	t->fd = fd;
+	if (!t || t->sets > 0)
+		return t;
 	t->sets = (uint32_t)sets;
 	if (getrandom(&t->seed, sizeof t->seed, 0) != (ssize_t)sizeof t->seed)
 		t->seed = (uint64_t)(uintptr_t)t;
@@ -99,8 +90,7 @@ limit_new(size_t buckets)
 void
 limit_free(struct limit_table *t)
 {
-	if (t)
-		shm_unmap(t, t->size, t->fd);
+	shm_unmap(t);
 }
 
 size_t

@@ -9,9 +9,10 @@
  * they are first written to or summed: the mapping is large, what is touched of it is as many rows
  * as there were workers at one time.
  *
- * Labels are written by the master alone, before the fork of those who read them, each once; their
- * number is published last. The last RESERVE keys are for those that stand for all which found no
- * room. Only series_new can fail, with errno.
+ * Labels are written by masters alone (there are two while the binary is changed), under the lock
+ * of the board and before the fork of those who read them, each once; their number is published
+ * last. The last RESERVE keys are for those that stand for all which found no room. Only series_new
+ * can fail, with errno.
  */
 #include "shared/series.h"
 
@@ -21,8 +22,7 @@
 #include "base/mem.h"
 #include "base/shm.h"
 
-#define SERIES_MAGIC 0x41505345u /* "APSE" */
-#define SERIES_VERSION 1u
+#define SERIES_VERSION 2u
 
 enum { RESERVE = 4096, PLACES = SERIES_MOST * 2 };
 
@@ -32,9 +32,7 @@ struct label {
 };
 
 struct series_board {
-	uint32_t magic, version;
-	uint64_t size;
-	int fd;
+	struct shm_head head;
 	_Atomic uint32_t n_labels;
 	struct label labels[SERIES_LABELS];
 	_Atomic uint64_t keys[SERIES_MOST];
@@ -49,24 +47,17 @@ struct series_place {
 struct series_board *
 series_new(void)
 {
-	int fd;
-	struct series_board *b = shm_map("api-router-series", sizeof *b, &fd);
+	struct series_board *b = shm_map("series", SERIES_VERSION, sizeof *b, false);
 
-	if (!b)
-		return NULL;
-	b->magic = SERIES_MAGIC;
-	b->version = SERIES_VERSION;
-	b->size = sizeof *b;
-	b->fd = fd;
-	series_label(b, STR("other"));
+	if (b)
+		series_label(b, STR("other"));
 	return b;
 }
 
 void
 series_free(struct series_board *b)
 {
-	if (b)
-		shm_unmap(b, b->size, b->fd);
+	shm_unmap(b);
 }
 
 struct str
@@ -77,23 +68,37 @@ series_label_text(const struct series_board *b, unsigned label)
 	return (struct str){ l->text, l->len };
 }
 
-unsigned
-series_label(struct series_board *b, struct str text)
+/* Has the text a number? Else *at is the one that would be next. */
+static bool
+label_find(const struct series_board *b, struct str text, uint32_t *at)
 {
 	uint32_t n = atomic_load(&b->n_labels);
 
+	for (*at = 0; *at < n; ++*at) {
+		if (str_eq(series_label_text(b, *at), text))
+			return true;
+	}
+	return false;
+}
+
+unsigned
+series_label(struct series_board *b, struct str text)
+{
+	uint32_t at;
+
 	if (text.len == 0 || text.len > SERIES_LABEL_MOST)
 		return LABEL_OTHER;
-	for (uint32_t i = 0; i < n; i++) {
-		if (str_eq(series_label_text(b, i), text))
-			return i;
-	}
-	if (n == SERIES_LABELS)
+	if (label_find(b, text, &at))
+		return at;
+	if (at == SERIES_LABELS || shm_lock(b) != 0)
 		return LABEL_OTHER;
-	memcpy(b->labels[n].text, text.p, text.len);
-	b->labels[n].len = (uint16_t)text.len;
-	atomic_store(&b->n_labels, n + 1);
-	return n;
+	if (!label_find(b, text, &at) && at < SERIES_LABELS) {
+		memcpy(b->labels[at].text, text.p, text.len);
+		b->labels[at].len = (uint16_t)text.len;
+		atomic_store(&b->n_labels, at + 1);
+	}
+	shm_unlock(b);
+	return at < SERIES_LABELS ? at : LABEL_OTHER;
 }
 
 void

@@ -19,6 +19,8 @@
 
 #include "base/shm.h"
 
+#define TROUBLE_VERSION 1u
+
 struct entry {
 	_Atomic uint32_t n;     /* failures so far */
 	_Atomic uint32_t since; /* those before this number do not count */
@@ -29,9 +31,7 @@ struct entry {
 };
 
 struct trouble_table {
-	uint64_t size;
-	int fd;
-	uint32_t n;
+	struct shm_head head;
 	struct entry entries[];
 };
 
@@ -39,22 +39,14 @@ struct trouble_table *
 trouble_new(unsigned n)
 {
 	size_t size = sizeof(struct trouble_table) + n * sizeof(struct entry);
-	int fd;
-	struct trouble_table *t = shm_map("api-router-trouble", size, &fd);
 
-	if (!t)
-		return NULL;
-	t->size = size;
-	t->fd = fd;
-	t->n = n;
-	return t;
+	return shm_map("trouble", TROUBLE_VERSION, size, false);
 }
 
 void
 trouble_free(struct trouble_table *t)
 {
-	if (t)
-		shm_unmap(t, t->size, t->fd);
+	shm_unmap(t);
 }
 
 bool

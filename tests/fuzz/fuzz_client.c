@@ -145,7 +145,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	house_tidy(&house);
 	start = mem_used();
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-	client_accept(&house.clients, pair[0], &peer, false);
+	client_accept(&house.clients, pair[0], &peer, &plain_listen);
 	mem_fail_after(data[1]);
 	send_all(pair[1], data + 2, size - 2, data[0]);
 	mem_fail_after(0);

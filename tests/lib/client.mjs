@@ -1,19 +1,23 @@
 // client: a raw client of the daemon. `connect` gives a Conn (wire.mjs) with `request` added.
 
 import net from 'node:net';
+import tls from 'node:tls';
 import { Conn, chunk, LAST_CHUNK, message } from './wire.mjs';
 
 let count = 0;
 
-// `to`: a daemon, a peer, a port, or { host, port }. `options.local`: the address to come from.
+// `to`: a daemon, a peer, a port, { host, port }, or { path } of a unix socket. `options.local`: the address to come from;
+// `options.tls`: options of tls.connect.
 export async function connect(to, options = {}) {
-	const { host = '127.0.0.1', port } = typeof to === 'number' ? { port: to } : to;
-	const socket = net.connect({ host: options.host ?? host, port: options.port ?? port, localAddress: options.local,
-		allowHalfOpen: true });
-	const conn = new Client(socket, options.name ?? `client ${++count}`);
+	const { host = '127.0.0.1', port, path } = typeof to === 'number' ? { port: to } : to;
+	const raw = net.connect(path ? { path, allowHalfOpen: true }
+		: { host: options.host ?? host, port: options.port ?? port, localAddress: options.local, allowHalfOpen: true });
+	const socket = options.tls ? tls.connect({ socket: raw, servername: 'localhost', ...options.tls }) : raw;
+	const conn = new Client(socket, options.name ?? `client ${++count}`, raw);
 	await new Promise((resolve, reject) => {
-		socket.once('connect', resolve);
+		socket.once(options.tls ? 'secureConnect' : 'connect', resolve);
 		socket.once('error', reject);
+		socket.once('close', () => reject(new Error('the connection was closed before it was one')));
 	});
 	return conn;
 }

@@ -123,8 +123,9 @@ export function streamHead(headers = {}) {
 let made;
 
 // A CA, a server certificate for localhost and 127.0.0.1 signed by it, and a client's, made once in a process by
-// openssl: { dir, caFile, server: { key, cert }, client: { keyFile, certFile }, other: { caFile } }; `other` is
-// a CA that signed nothing here.
+// openssl: { dir, caFile, server: { key, cert, keyFile, certFile }, client: { keyFile, certFile }, other: { caFile } };
+// `other` is a CA that signed nothing here but what `issue` is asked for: issue(name, { authority, extension, dates })
+// makes another certificate: { keyFile, certFile }; `dates`: the first and the last second, YYYYMMDDHHMMSSZ.
 export function certificates() {
 	if (made)
 		return made;
@@ -136,11 +137,20 @@ export function certificates() {
 	const authority = (name) =>
 		openssl('req', '-x509', ...key, '-keyout', file(`${name}.key`), '-out', file(`${name}.pem`),
 			'-days', '2', '-subj', `/CN=${name}`);
-	const signed = (name, extension) => {
+	const signed = (name, extension, authority = 'ca', dates = undefined) => {
 		openssl('req', ...key, '-keyout', file(`${name}.key`), '-out', file(`${name}.csr`), '-subj', `/CN=${name}`);
 		writeFileSync(file(`${name}.ext`), extension);
-		openssl('x509', '-req', '-in', file(`${name}.csr`), '-CA', file('ca.pem'), '-CAkey', file('ca.key'),
-			'-CAcreateserial', '-days', '2', '-extfile', file(`${name}.ext`), '-out', file(`${name}.pem`));
+		if (dates === undefined) {
+			openssl('x509', '-req', '-in', file(`${name}.csr`), '-CA', file(`${authority}.pem`), '-CAkey', file(`${authority}.key`),
+				'-CAcreateserial', '-days', '2', '-extfile', file(`${name}.ext`), '-out', file(`${name}.pem`));
+			return;
+		}
+		writeFileSync(file('ca.conf'), '[ca]\ndefault_ca=x\n[x]\npolicy=p\ndefault_md=sha256\nrand_serial=yes\n' +
+			`unique_subject=no\ndatabase=${file('index')}\nnew_certs_dir=${dir}\n[p]\ncommonName=supplied\n`);
+		writeFileSync(file('index'), '');
+		openssl('ca', '-batch', '-config', file('ca.conf'), '-in', file(`${name}.csr`), '-cert', file(`${authority}.pem`),
+			'-keyfile', file(`${authority}.key`), '-startdate', dates[0], '-enddate', dates[1], '-extfile', file(`${name}.ext`),
+			'-out', file(`${name}.pem`), '-notext');
 	};
 	authority('ca');
 	authority('other');
@@ -150,8 +160,15 @@ export function certificates() {
 		dir,
 		caFile: file('ca.pem'),
 		other: { caFile: file('other.pem') },
-		server: { key: readFileSync(file('localhost.key')), cert: readFileSync(file('localhost.pem')) },
+		server: {
+			key: readFileSync(file('localhost.key')), cert: readFileSync(file('localhost.pem')),
+			keyFile: file('localhost.key'), certFile: file('localhost.pem'),
+		},
 		client: { keyFile: file('client.key'), certFile: file('client.pem') },
+		issue: (name, { authority, extension = 'subjectAltName=DNS:localhost,IP:127.0.0.1\n', dates } = {}) => {
+			signed(name, extension, authority, dates);
+			return { keyFile: file(`${name}.key`), certFile: file(`${name}.pem`) };
+		},
 	};
 	return made;
 }

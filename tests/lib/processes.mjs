@@ -1,6 +1,9 @@
 // processes: what /proc says about the daemon's processes.
 
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
+import { underValgrind } from './scenario.mjs';
 
 const read = (pid, name) => {
 	try {
@@ -28,6 +31,30 @@ export const status = (pid, name) => read(pid, 'status').match(new RegExp(`^${na
 export const residentKib = (pid) => Number(status(pid, 'VmRSS').split(' ')[0]);
 export const mappings = (pid) => read(pid, 'smaps').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).filter(Boolean);
 
+// The readable mappings of a process in which any of these bytes stand: [{ access, name, flags, texts }], flags as in
+// smaps, texts those of the given ones that were found.
+export function where(pid, ...texts) {
+	const memory = openSync(`/proc/${pid}/mem`, 'r');
+	const found = [];
+	for (const mapping of mappings(pid)) {
+		const [, from, to, access, name] = mapping.match(/^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$/m);
+		const size = Number(BigInt(`0x${to}`) - BigInt(`0x${from}`));
+		if (access[0] !== 'r' || name.startsWith('[v') || size > 1 << 28) // the last is a sanitizer's
+			continue;
+		const bytes = Buffer.alloc(size);
+		try {
+			readSync(memory, bytes, 0, size, BigInt(`0x${from}`));
+		} catch {
+			continue;
+		}
+		const here = texts.filter((text) => bytes.includes(text));
+		if (here.length > 0)
+			found.push({ access, name, texts: here, flags: mapping.match(/^VmFlags: (.*)$/m)[1].trim().split(' ') });
+	}
+	closeSync(memory);
+	return found;
+}
+
 // What its descriptors lead to: { '3': 'socket:[123]', ... }.
 export function descriptors(pid) {
 	const all = {};
@@ -40,6 +67,8 @@ export function descriptors(pid) {
 	}
 	return all;
 }
+// Those of a process that is not dumpable, as workers are, only root can see.
+export const seesDescriptors = process.getuid() === 0;
 export const descriptorCount = (pid) => Object.keys(descriptors(pid)).length;
 
 // IPv4 sockets of the system: [{ local, remote, state, inode }], the first two port numbers.
@@ -63,3 +92,17 @@ export function listens(pid, port) {
 }
 // Does anybody listen on this port?
 export const isListening = (port) => sockets().some((t) => t.local === port && t.state === 10);
+
+// Set a soft limit of a process, as its own user, since root in a container may not do it to others. What it was.
+export function setLimit(pid, what, soft) {
+	const title = { fsize: 'Max file size', nofile: 'Max open files', nproc: 'Max processes' }[what];
+	const [, before] = read(pid, 'limits').match(new RegExp(`^${title} +(\\S+)`, 'm'));
+	const [uid, gid] = ['Uid', 'Gid'].map((name) => status(pid, name).split('\t')[0]);
+	const as = Number(uid) === process.getuid() ? [] : ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+	const [command, ...args] = [...as, 'prlimit', '--pid', `${pid}`, `--${what}=${soft}:`];
+	const run = spawnSync(command, args, { encoding: 'utf8' });
+	assert.equal(run.status, 0, run.stderr);
+	return before;
+}
+export const noLimits = (['prlimit', 'setpriv'].some((name) => spawnSync(name, ['--version']).status !== 0) && 'there is no prlimit or setpriv')
+	|| (underValgrind && 'valgrind has limits of its own') || false;

@@ -55,7 +55,7 @@ scenario('-D returns the status and the reason of a start that fails', async (s)
 		[{ listen }, 1, new RegExp(`cannot listen on 127\\.0\\.0\\.1:${busy.port}: Address already in use`)],
 		[{ nonsense: 1 }, 78, /api-router\.conf:\d+: .*nonsense/],
 		[{ log: { file: '/proc/nothing' } }, 1, /log\.file: cannot open \/proc\/nothing: No such file/],
-		[{ pid_file: '/proc/nothing' }, 1, /cannot write pid_file \/proc\/nothing: No such file/],
+		[{ pid_file: '/proc/nothing' }, 1, /api-router\.conf:\d+: pid_file: cannot write \/proc\/nothing: No such file/],
 		[{ log: { file: 'stderr' } }, 78, /log\.file/],
 		[{ access_log: { file: 'stdout' } }, 78, /access_log\.file/],
 	];
@@ -76,7 +76,7 @@ scenario('a second start is refused, in the background and in the foreground, an
 	for (const args of [['-D'], []]) {
 		const run = await d.run(...args);
 		assert.equal(run.code, 1, run.output);
-		assert.match(run.stderr, new RegExp(`already running: process ${d.pid} holds ${d.dir}/pid\n`));
+		assert.match(run.stderr, new RegExp(`already running: process ${d.pid} holds ${d.dir}/pid; a second daemon needs a pid_file of its own\n`));
 	}
 	assert.equal(read(d, 'pid'), `${d.pid}\n`);
 	assert.equal((await s.request(d, chat)).status, 200);

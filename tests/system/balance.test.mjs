@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { limit, scenario, until } from '../lib/scenario.mjs';
+import { makeMeter } from '../lib/metrics.mjs';
 import { alive, clientPorts, workers } from '../lib/processes.mjs';
 
 const config = (workers, more = {}) =>
@@ -50,7 +51,7 @@ scenario('a stopped worker keeps nobody from being served, and the watchdog ends
 	const before = workers(d);
 	const victim = before.find((pid) => clientPorts(pid, d.port).size > 0);
 	process.kill(victim, 'SIGSTOP');
-	const stopped = Date.now();
+	const stopped = Date.now(), its = clientPorts(victim, d.port).size;
 	other.signal('SIGSTOP');
 
 	// One after the other, and then many that stay.
@@ -66,6 +67,9 @@ scenario('a stopped worker keeps nobody from being served, and the watchdog ends
 	await d.waitLog(new RegExp(`worker \\d \\(pid ${victim}, generation 1\\) was killed by signal 9 \\(Killed\\)`), { ms: 5000 });
 	await until(() => workers(d).length === 3, 'another has come');
 	assert.equal(before.filter((pid) => workers(d).includes(pid)).length, 2);
+	const meter = await makeMeter(s, d);
+	assert.deepEqual(await meter.now('worker_exits_total'), { watchdog: 1 });
+	assert.equal((await meter.now('closes_total'))['client worker_lost'], its);
 
 	assert.ok(Date.now() - stopped > 11000);
 	other.signal('SIGCONT');

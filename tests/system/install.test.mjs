@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -39,6 +39,13 @@ function files(dir) {
 
 const presets = Object.fromEntries(['anthropic', 'cohere', 'gemini', 'generic', 'ollama-cloud', 'ollama-local', 'openai', 'qwen']
 	.map((name) => [`etc/odd/api-router/presets/${name}.conf`, '644']));
+// Every manual page of the sources, below MANDIR.
+const pages = (dir) => Object.fromEntries(readdirSync(join(source, 'man')).map((name) => [`${dir}/man${name.at(-1)}/${name}`, '644']));
+// The directories of single files, all of them elsewhere or none.
+const PARTS = { INITDIR: '/parts/init', UNITDIR: '/parts/units', SYSUSERSDIR: '/parts/sysusers', TMPFILESDIR: '/parts/tmpfiles',
+	LOGROTATEDIR: '/parts/logrotate', BASHCOMPDIR: '/parts/completions', OPENRCDIR: '/parts/openrc', RCDIR: '/parts/rc' };
+const PART_FILES = { 'completions/api-router': '644', 'init/api-router': '755', 'logrotate/api-router': '644', 'openrc/api-router': '755',
+	'rc/api_router': '755', 'sysusers/api-router.conf': '644', 'tmpfiles/api-router.conf': '644', 'units/api-router.service': '644' };
 // Below DATADIR.
 const DATA = { 'convert-config': '755', 'grafana/api-router.json': '644', 'openapi.yaml': '644', 'prometheus/alerts.yml': '644', 'prometheus/scrape.yml': '644' };
 const dataIn = (dir) => Object.fromEntries(Object.entries(DATA).map(([name, mode]) => [`${dir}/${name}`, mode]));
@@ -49,10 +56,13 @@ scenario('install puts each file in its place, keeps a configuration, and uninst
 	const expected = {
 		'etc/odd/api-router/api-router.conf': '640',
 		'etc/odd/init.d/api-router': '755',
+		'etc/odd/logrotate.d/api-router': '644',
 		'lib/systemd/system/api-router.service': '644',
+		'usr/lib/sysusers.d/api-router.conf': '644',
+		'usr/lib/tmpfiles.d/api-router.conf': '644',
 		'usr/local/sbin/api-router': '755',
-		'usr/local/share/man/man5/api-router.conf.5': '644',
-		'usr/local/share/man/man8/api-router.8': '644',
+		'usr/local/share/bash-completion/completions/api-router': '644',
+		...pages('usr/local/share/man'),
 		...presets,
 		...dataIn('usr/local/share/api-router'),
 	};
@@ -89,22 +99,25 @@ scenario('install puts each file in its place, keeps a configuration, and uninst
 
 scenario('the variables move every part, and the service files follow', async () => {
 	const dir = join(top, 'moved');
-	const moved = { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', DATADIR: '/srv/data', INITDIR: '/etc/rc.d', UNITDIR: '/units' };
+	const moved = { DESTDIR: dir, PREFIX: '/usr', MANDIR: '/usr/man', DATADIR: '/srv/data', ...PARTS };
 	await make('install', moved);
-	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf', ...Object.keys(presets), 'etc/rc.d/api-router',
-		...Object.keys(dataIn('srv/data')), 'units/api-router.service', 'usr/man/man5/api-router.conf.5', 'usr/man/man8/api-router.8',
-		'usr/sbin/api-router']);
-	const init = readFileSync(join(dir, 'etc/rc.d/api-router'), 'utf8');
-	const unit = readFileSync(join(dir, 'units/api-router.service'), 'utf8');
-	assert.match(init, /^DAEMON=\/usr\/sbin\/api-router$/m);
-	assert.match(unit, /^ExecStart=\/usr\/sbin\/api-router$/m);
-	for (const text of [init, unit])
-		assert.ok(!text.includes('/usr/local/sbin/api-router'));
+	const parts = Object.fromEntries(Object.entries(PART_FILES).map(([name, mode]) => [`parts/${name}`, mode]));
+	assert.deepEqual(files(dir), { 'etc/odd/api-router/api-router.conf': '640', ...presets, ...parts, ...dataIn('srv/data'), ...pages('usr/man'),
+		'usr/sbin/api-router': '755' });
+	const text = (name) => readFileSync(join(dir, 'parts', name), 'utf8');
+	assert.match(text('init/api-router'), /^DAEMON=\/usr\/sbin\/api-router$/m);
+	assert.match(text('units/api-router.service'), /^ExecStart=\/usr\/sbin\/api-router$/m);
+	assert.match(text('openrc/api-router'), /^command="\$\{DAEMON:-\/usr\/sbin\/api-router\}"$/m);
+	assert.match(text('rc/api_router'), /^\tcommand="\/usr\/sbin\/api-router"$/m);
+	assert.match(text('logrotate/api-router'), /^\t\t\/usr\/sbin\/api-router -s reopen /m);
+	for (const name of Object.keys(PART_FILES))
+		assert.ok(!text(name).includes('/usr/local/sbin/api-router'), name);
 	await make('uninstall', moved);
 	assert.deepEqual(Object.keys(files(dir)), ['etc/odd/api-router/api-router.conf']);
 	const none = join(top, 'none');
-	await make('install', { DESTDIR: none, INITDIR: '', UNITDIR: '' });
-	assert.ok(!Object.keys(files(none)).some((name) => /init|service/.test(name)));
+	await make('install', { DESTDIR: none, ...Object.fromEntries(Object.keys(PARTS).map((name) => [name, ''])) });
+	assert.deepEqual(Object.keys(files(none)), ['etc/odd/api-router/api-router.conf', ...Object.keys(presets), 'usr/local/sbin/api-router',
+		...Object.keys(dataIn('usr/local/share/api-router')), ...Object.keys(pages('usr/local/share/man'))].sort());
 }, { ms: 300000 });
 
 scenario('the installed binary looks for its configuration below SYSCONFDIR', async () => {
@@ -112,14 +125,14 @@ scenario('the installed binary looks for its configuration below SYSCONFDIR', as
 	await make('install', { DESTDIR: join(top, 'all2') });
 	const lost = await run(binary, ['-t']);
 	assert.equal(lost.code, 78);
-	assert.match(lost.output, /^\/etc\/odd\/api-router\/api-router\.conf: .*No such file or directory\n/);
+	assert.match(lost.output, /^\/etc\/odd\/api-router\/api-router\.conf: .*No such file or directory; the option -c names another\n/);
 	const shipped = join(top, 'all2/etc/odd/api-router/api-router.conf');
 	const good = await run(binary, ['-t'], { API_ROUTER_CONFIG_PATH: shipped });
 	assert.equal(good.code, 0);
 	assert.match(good.output, new RegExp(`api-router: ${shipped}: ok\n$`));
 }, { ms: 300000 });
 
-scenario('the init script of an installed daemon: start, status, reload, restart, stop', async (s) => {
+scenario('the init script of an installed daemon: start, status, reload, restart, upgrade, stop', async (s) => {
 	const dir = join(top, 'init');
 	await make('install', { DESTDIR: dir });
 	const conf = join(dir, 'etc/odd/api-router/api-router.conf');
@@ -146,7 +159,8 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 
 	assert.equal((await init('status')).code, 3);
 	assert.equal((await init('stop')).code, 0, 'to stop what is not running is no error');
-	assert.equal((await init('reload')).code, 7);
+	for (const word of ['reload', 'upgrade'])
+		assert.equal((await init(word)).code, 7);
 	const start = await init('start');
 	assert.equal(start.code, 0, start.output);
 	const first = pid();
@@ -161,7 +175,7 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 	assert.equal((await init('reload')).code, 0);
 	await until(() => /ready: 1 workers, generation 2\n/.test(log()), 'it was reloaded');
 	writeFileSync(conf, `${text}nonsense = 1;\n`);
-	for (const word of ['reload', 'restart']) {
+	for (const word of ['reload', 'restart', 'upgrade']) {
 		const refused = await init(word);
 		assert.equal(refused.code, 78, `${word} with a broken file is refused`);
 		assert.match(refused.output, /nonsense/);
@@ -174,8 +188,24 @@ scenario('the init script of an installed daemon: start, status, reload, restart
 	assert.ok(second !== first && alive(second) && !alive(first));
 	assert.equal((await s.request(port(), chat)).status, 200);
 
+	const upgrade = await init('upgrade');
+	assert.equal(upgrade.code, 0, upgrade.output);
+	const third = pid();
+	assert.notEqual(third, second);
+	await until(() => !alive(second) && !existsSync(`${pidFile}.oldbin`), 'the old master has gone');
+	assert.equal((await s.request(port(), chat)).status, 200);
+	// One that finds nothing wrong, and then ends before it serves.
+	const program = join(dir, 'usr/local/sbin/api-router');
+	renameSync(program, `${program}.good`);
+	writeFileSync(program, '#!/bin/sh\ncase "$*" in *-t*) exit 0 ;; esac\nsleep 2\nexit 1\n', { mode: 0o755 });
+	const failed = await init('upgrade');
+	assert.deepEqual([failed.code, /^no new master after \d+ s: process (\d+) goes on/m.exec(failed.output)?.[1]], [1, String(third)]);
+	renameSync(`${program}.good`, program);
+	assert.ok(pid() === third && alive(third) && !existsSync(`${pidFile}.oldbin`));
+	assert.equal((await s.request(port(), chat)).status, 200);
+
 	assert.equal((await init('stop')).code, 0);
-	assert.ok(!alive(second), 'stop waits for the end');
+	assert.ok(!alive(third), 'stop waits for the end');
 	assert.ok(!existsSync(pidFile));
 	assert.equal((await init('status')).code, 3);
 	writeFileSync(pidFile, `${process.pid}\n`);

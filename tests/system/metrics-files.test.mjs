@@ -26,12 +26,15 @@ const METRICS = {
 	rate_limit_buckets: ['gauge'],
 	rate_limit_evictions_total: ['counter'],
 	connections: ['gauge', 'side', 'state'],
+	accept_failures_total: ['counter', 'reason'],
 	closes_total: ['counter', 'side', 'reason'],
 	heartbeats_total: ['counter'],
 	workers: ['gauge', 'state'],
 	worker_exits_total: ['counter', 'reason'],
+	process_start_failures_total: ['counter'],
 	generation: ['gauge'],
 	reloads_total: ['counter', 'result'],
+	upgrades_total: ['counter', 'result'],
 	log_lines_lost_total: ['counter'],
 	build_info: ['gauge', 'version'],
 	start_time_seconds: ['gauge'],
@@ -308,6 +311,8 @@ async function traffic(s) {
 	d.writeConfig({ ...config, workers: 999 });
 	d.signal('SIGHUP');
 	await d.waitLog(/reload failed: /);
+	d.signal('SIGUSR2');
+	await d.waitLog(/upgrade failed: /, { ms: 20000 });
 	const before = workers(d);
 	process.kill(before[0], 'SIGKILL');
 	await until(() => workers(d).length === 2 && !workers(d).includes(before[0]), 'the worker was replaced');

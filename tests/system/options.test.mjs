@@ -2,19 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { join } from 'node:path';
 import { scenario, until } from '../lib/scenario.mjs';
+import { freePort } from '../lib/port.mjs';
 
 const ECHO = { providers: { echo: { dialect: 'echo', models: ['echo'] } } };
-
-async function freePort() {
-	const server = net.createServer().listen(0, '127.0.0.1');
-	await new Promise((done) => server.once('listening', done));
-	const { port } = server.address();
-	await new Promise((done) => server.close(done));
-	return port;
-}
 
 scenario('-V names the version and the libraries, -h the usage, both with status 0', async (s) => {
 	const d = s.command(null);
@@ -79,7 +71,7 @@ scenario('-t refuses a pid_file that no start could write, and warns of a base_u
 	const refused = await d.run('-t');
 	assert.equal(refused.code, 78, refused.output);
 	assert.match(refused.stderr,
-		/api-router\.conf:\d+: pid_file is in a directory that does not exist: \/nonexistent\/run\/\n/);
+		/api-router\.conf:\d+: pid_file is in a directory that does not exist: mkdir \/nonexistent\/run\/\n/);
 	d.writeConfig({ providers: { p: { dialect: 'anthropic', base_url: 'https://api.example.org/v1', models: ['m'] } } });
 	const warned = await d.run('-t');
 	assert.equal(warned.code, 0, warned.output);

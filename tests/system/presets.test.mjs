@@ -4,7 +4,6 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
-import net from 'node:net';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseConf } from '../lib/conf.mjs';
@@ -12,6 +11,7 @@ import { provide, script } from '../lib/dialects.mjs';
 import { streamHead } from '../lib/peer.mjs';
 import { scenario } from '../lib/scenario.mjs';
 import { chunk, LAST_CHUNK, sse } from '../lib/wire.mjs';
+import { freePort } from '../lib/port.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const file = (name) => join(root, 'etc/presets', `${name}.conf`);
@@ -77,14 +77,6 @@ const PRESETS = {
 	},
 };
 const limitOf = (preset, path) => preset.limits?.[path] ?? preset.limit ?? [0, 0];
-
-async function freePort() {
-	const server = net.createServer().listen(0, '127.0.0.1');
-	await new Promise((done) => server.once('listening', done));
-	const { port } = server.address();
-	await new Promise((done) => server.close(done));
-	return port;
-}
 
 // The shipped file, with the host of its base_url and its port replaced, and the access log as JSON.
 function textFor(name, peer) {

@@ -100,8 +100,9 @@ scenario('QUIT finishes open streams, says so in /health for a while, and ends w
 	const health = await s.request(d, { path: '/health' });
 	assert.equal(health.status, 503);
 	assert.equal(health.json.status, 'draining');
-	assert.equal((await s.request(d, { path: '/v1/chat/completions',
-		json: { model: 'echo', messages: [{ role: 'user', content: 'still' }] } })).status, 200, 'and new requests are served');
+	const still = async () => (await s.connect(d)).exchange({ path: '/v1/chat/completions', json: { model: 'echo', messages: [{ role: 'user', content: 'still' }] } });
+	assert.equal((await still()).status, 200, 'and new requests are served');
+	await until(async () => (await still()).header('connection') === 'close', 'they are the last ones of their connections');
 	await until(() => !isListening(d.port), 'the listener has gone');
 	assert.equal(d.exit, undefined, 'streams are still open');
 	for (const [i, n] of [150, 120, 100].entries())

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync } from 'node:fs';
-import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { limit, scenario, underValgrind, until } from '../lib/scenario.mjs';
 import { Load } from '../lib/load.mjs';
 import { descriptorCount, isListening, listens, mappings, residentKib, workers } from '../lib/processes.mjs';
+import { freePort } from '../lib/port.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'], echo: { interval: 0.005 } };
 const config = (workers, more = {}) => ({ workers, providers: { echo }, ...more });
@@ -18,13 +18,6 @@ const chat = { path: '/v1/chat/completions', json: { model: 'echo', messages: [{
 
 const hasIpv6 = Object.values(networkInterfaces()).flat().some((a) => a.address === '::1');
 
-async function freePort() {
-	const server = net.createServer().listen(0, '127.0.0.1');
-	await new Promise((done) => server.once('listening', done));
-	const { port } = server.address();
-	await new Promise((done) => server.close(done));
-	return port;
-}
 // Reload; the generation that serves now.
 async function reload(d) {
 	const before = [...d.log.matchAll(/ready: \d+ workers, generation (\d+)/g)].length;
@@ -105,15 +98,15 @@ scenario('an address in use, a log that cannot be opened and a held pid file und
 	const other = await s.daemon(config(1));
 	const before = workers(d);
 	const cases = [
-		[{ listen: listen(0, other.port) }, `cannot listen on 127\\.0\\.0\\.1:${other.port}: Address already in use`],
+		[{ listen: listen(0, other.port) }, `listen\\[1\\]: cannot listen on 127\\.0\\.0\\.1:${other.port}: Address already in use; another process listens there .*`],
 		[{ log: { file: '/proc/nothing' } }, 'log\\.file: cannot open /proc/nothing: No such file or directory'],
 		[{ access_log: { file: '/proc/nothing' } }, 'access_log\\.file: cannot open /proc/nothing: No such file or directory'],
-		[{ pid_file: join(other.dir, 'pid') }, `pid_file: ${other.dir}/pid is held by process ${other.pid}`],
+		[{ pid_file: join(other.dir, 'pid') }, `pid_file: ${other.dir}/pid is held by process ${other.pid}; name another`],
 	];
 	for (const [more, message] of cases) {
 		d.writeConfig(config(2, more));
 		const said = await reloadFails(d);
-		assert.match(said, new RegExp(`error master\\[${d.pid}\\]: ${d.configFile}(:\\d+)?: ${message}\n`));
+		assert.match(said, new RegExp(`error master\\[${d.pid}\\]: ${d.configFile}:\\d+: ${message}\n`));
 		assert.equal((await s.request(d, chat)).status, 200);
 	}
 	assert.deepEqual(workers(d), before);

@@ -121,5 +121,16 @@ START_TEST(header_called_key)
 }
 END_TEST
 
+START_TEST(strings_in_a_row_are_one)
+{
+	struct conf *c = load(
+		"providers: { o: { base_url = \"http:\" \"//h\"; api_key = \"sk\\x2d\" # ;\n\t\"\" /* \"c\" */ \"more\"\"\"; }; };");
+
+	ck_assert_text(c->providers[0].base_url, "http://h");
+	ck_assert_text(c->providers[0].api_key, "sk-more");
+	conf_free(c);
+}
+END_TEST
+
 UNIT_MAIN("config/conf_admit", client_keys_of_the_environment, clients_open_a_listener,
-	rates_of_the_environment, header_called_key)
+	rates_of_the_environment, header_called_key, strings_in_a_row_are_one)

@@ -1,15 +1,18 @@
 /*
  * Configurations that load, with a warning on the log (stderr, before a log is opened): a base_url
- * to which the paths would be added twice.
+ * to which the paths would be added twice. And what a configuration that loaded can tell later:
+ * where something stands in it, and which keys are not there yet.
  */
 #include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/conf_private.h"
+#include "config_dir.h"
 
 static void
 refused(void *ctx, const char *file, unsigned line, const char *text)
@@ -103,6 +106,57 @@ START_TEST(base_url_with_what_is_added_to_it)
 }
 END_TEST
 
+START_TEST(spots_are_those_of_the_text)
+{
+	char path[128];
+	make_dir();
+	snprintf(path, sizeof path, "%s", in_dir("main.conf"));
+	const struct conf_options o = { .path = path };
+	write_file("main.conf",
+		"\nworkers = 1;\n@include \"rest.conf\"\nlog: {\n\tfile = \"/tmp/x.log\"; };\n");
+	write_file("rest.conf",
+		"listen = (\n\t{ port = 0; },\n\t{ port = 0; }\n);\nproviders: { e: { dialect = \"echo\"; }; };\n");
+	struct conf *c = conf_load(&o, refused, NULL);
+	ck_assert_str_eq(c->listens[0].at.file, in_dir("rest.conf"));
+	ck_assert_uint_eq(c->listens[0].at.line, 2);
+	ck_assert_uint_eq(c->listens[1].at.line, 3);
+	ck_assert_str_eq(c->log.at.file, in_dir("main.conf"));
+	ck_assert_uint_eq(c->log.at.line, 5);
+	ck_assert_str_eq(c->pid_file_at.file, in_dir("main.conf"));
+	ck_assert_uint_eq(c->pid_file_at.line, 0);
+	ck_assert_uint_eq(c->access_log.at.line, 0);
+	conf_free(c);
+	remove_dir("main.conf", "rest.conf", NULL);
+}
+END_TEST
+
+START_TEST(missing_keys_are_named)
+{
+	static const char form[] = "providers: {\n"
+				   "a: { base_url = \"http://h\"; api_key = \"env:TEST_NONE\"; };\n"
+				   "b: { base_url = \"http://h\"; api_key = \"literal\"; };\n"
+				   "c: { base_url = \"http://h\"; api_key = \"file:%s\"; };\n"
+				   "d: { base_url = \"http://h\"; };\n"
+				   "};\n";
+	const struct conf_options o = { .path = "t.conf" };
+	char text[512], wanted[256], told[256], cut[12];
+	make_dir();
+	write_file("empty", "");
+	ck_assert_int_eq(chmod(in_dir("empty"), 0600), 0);
+	snprintf(text, sizeof text, form, in_dir("empty"));
+	snprintf(wanted, sizeof wanted, "a (env:TEST_NONE is not set), c (file:%s is empty)",
+		in_dir("empty"));
+	unsetenv("TEST_NONE");
+	struct conf *c = conf_load_text(&o, str_of(text), refused, NULL);
+	ck_assert_uint_eq(conf_keys_missing(c, told, sizeof told), 2);
+	ck_assert_str_eq(told, wanted);
+	ck_assert_uint_eq(conf_keys_missing(c, cut, sizeof cut), 2);
+	ck_assert_str_eq(cut, "a (env:TEST");
+	conf_free(c);
+	remove_dir("empty", NULL);
+}
+END_TEST
+
 START_TEST(each_provider_is_warned_of_once)
 {
 	const char *told =
@@ -118,4 +172,5 @@ START_TEST(each_provider_is_warned_of_once)
 }
 END_TEST
 
-UNIT_MAIN("config/conf_warn", base_url_with_what_is_added_to_it, each_provider_is_warned_of_once)
+UNIT_MAIN("config/conf_warn", base_url_with_what_is_added_to_it, each_provider_is_warned_of_once,
+	spots_are_those_of_the_text, missing_keys_are_named)

@@ -353,7 +353,71 @@ START_TEST(client_keys_are_left_nowhere)
 }
 END_TEST
 
-UNIT_MAIN("config/secret", literals, names, variable_is_moved_out_of_the_environment,
-	environment_of_the_process_is_blank, missing_and_empty_variables,
-	names_that_no_variable_has, files, file_that_others_can_read, files_that_cannot_be_read,
-	out_of_memory, wipe, literal_is_left_nowhere, client_keys_are_left_nowhere)
+static char *
+listed(const struct secret_environment *e, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (char **v = e->list; *v; v++) {
+		if (strncmp(*v, name, len) == 0 && (*v)[len] == '=')
+			return *v + len + 1;
+	}
+	return NULL;
+}
+
+static bool
+all_but_unwanted(struct str name)
+{
+	return !str_eq(name, STR("UNWANTED"));
+}
+
+static void
+count_name_of(void *ctx, struct str name)
+{
+	if (str_eq(name, STR("TAKEN_ONE")) || str_eq(name, STR("TAKEN_TWO")))
+		++*(unsigned *)ctx;
+}
+
+START_TEST(the_environment_is_rebuilt_for_the_next_program)
+{
+	struct secret_environment e;
+	static char more[] = "MORE=yes";
+	unsigned n = 0;
+
+	setenv("TAKEN_ONE", "sk-one", 1);
+	setenv("TAKEN_TWO", "sk=two=\"", 1);
+	setenv("TAKEN", "is another name", 1);
+	setenv("EMPTY", "", 1);
+	setenv("UNWANTED", "stays here", 1);
+	ck_assert_int_eq(get("env:TAKEN_ONE"), 0);
+	arena_free(&arena);
+	secret_take(STR("TAKEN_TWO"));
+	secret_take(STR("TAKEN_TWO"));
+	secret_take(STR("EMPTY"));
+	secret_take(STR("IS_NOT_SET"));
+	ck_assert_str_eq(getenv("TAKEN_ONE"), "");
+	ck_assert_str_eq(getenv("TAKEN_TWO"), "");
+	secret_each(count_name_of, &n);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_int_eq(secret_environment(&e, all_but_unwanted, more), 0);
+	ck_assert_ptr_eq(e.list[0], more);
+	ck_assert_str_eq(listed(&e, "TAKEN_ONE"), "sk-one");
+	ck_assert_str_eq(listed(&e, "TAKEN_TWO"), "sk=two=\"");
+	ck_assert_str_eq(listed(&e, "TAKEN"), "is another name");
+	ck_assert_str_eq(listed(&e, "EMPTY"), "");
+	ck_assert_str_eq(listed(&e, "PATH"), getenv("PATH"));
+	ck_assert_ptr_null(listed(&e, "UNWANTED"));
+	ck_assert_str_eq(getenv("TAKEN_ONE"), "");
+	secret_environment_wipe(&e);
+	ck_assert_ptr_null(e.list);
+	ck_assert_int_eq(get("env:TAKEN_TWO"), 0);
+	ck_assert(is("sk=two=\""));
+	arena_free(&arena);
+}
+END_TEST
+
+UNIT_MAIN("config/secret", the_environment_is_rebuilt_for_the_next_program, literals, names,
+	variable_is_moved_out_of_the_environment, environment_of_the_process_is_blank,
+	missing_and_empty_variables, names_that_no_variable_has, files, file_that_others_can_read,
+	files_that_cannot_be_read, out_of_memory, wipe, literal_is_left_nowhere,
+	client_keys_are_left_nowhere)

@@ -41,4 +41,32 @@ START_TEST(test_instants)
 }
 END_TEST
 
-UNIT_MAIN("dialect/instant", test_instants)
+START_TEST(test_http_dates)
+{
+	static const struct {
+		struct str text;
+		uint64_t s;
+	} cases[] = {
+		{ STR_INIT("Mon, 21 Sep 2026 14:13:20 GMT"), 1790000000 },
+		{ STR_INIT("Thu, 29 Feb 2024 00:00:00 GMT"), 1709164800 },
+		{ STR_INIT("Sun, 06 Nov 1994 08:49:37 GMT"), 784111777 },
+		{ STR_INIT("Thu, 01 Jan 1970 00:00:00 GMT"), 0 },
+		{ STR_INIT("Wed, 31 Dec 1969 23:59:59 GMT"), 0 },
+		{ STR_INIT(""), 0 },
+		{ STR_INIT("Sunday, 06-Nov-94 08:49:37 GMT"), 0 },
+		{ STR_INIT("Sun Nov  6 08:49:37 1994"), 0 },
+		{ STR_INIT("Mon, 21 Sep 2026 14:13:20 UTC"), 0 },
+		{ STR_INIT("Mon, 21 Sxp 2026 14:13:20 GMT"), 0 },
+		{ STR_INIT("Mon, 00 Sep 2026 14:13:20 GMT"), 0 },
+		{ STR_INIT("Mon, 21 Sep 2026 14:13:20 GM"), 0 },
+		{ STR_INIT("Mon, 21 Sep 2026 14-13:20 GMT"), 0 },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		ck_assert_msg(instant_http_s(cases[i].text) == cases[i].s, "%.*s: %llu, not %llu",
+			STR_ARG(cases[i].text), (unsigned long long)instant_http_s(cases[i].text),
+			(unsigned long long)cases[i].s);
+}
+END_TEST
+
+UNIT_MAIN("dialect/instant", test_instants, test_http_dates)

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -436,7 +437,105 @@ START_TEST(test_run_and_stop)
 }
 END_TEST
 
-UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal_of_any,
-	test_who_comes_back_waits_for_the_next_turn, test_what_is_told, test_timers_as_in_a_model,
-	test_timers_in_order, test_timer_that_sets_itself, test_timer_that_clears_others,
-	test_later_once_and_in_order, test_later_cannot_hold_the_loop, test_run_and_stop)
+/* A process whose limit of descriptors was lowered below what it waits for: poll(2) takes no more
+ * entries than that, and yet everybody is told and timers run. */
+START_TEST(test_more_than_the_limit)
+{
+	struct rlimit limit, low;
+
+	open_all(WANT_READ);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	for (rlim_t most = 1; most < MANY; most += 6) {
+		low.rlim_cur = most;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+		for (unsigned i = 0; i < MANY; i++) {
+			peers[i].told = 0;
+			ck_assert_int_eq(write(peers[i].far, "x", 1), 1);
+		}
+		n_order = 0;
+		loop_turn(loop, -1);
+		for (unsigned i = 0; i < MANY; i++) {
+			char byte;
+
+			ck_assert_uint_eq(peers[i].told, 1);
+			ck_assert_int_eq(read(peers[i].watch.fd, &byte, 1), 1);
+		}
+		loop_turn(loop, -1); /* nothing: it comes back all the same */
+		ck_assert_uint_eq(n_order, MANY);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close_all();
+}
+END_TEST
+
+/* Turn once, with so much time gone by. */
+static void
+turn_after(uint64_t *now, unsigned ms)
+{
+	clock_fake(*now += ms, 0);
+	loop_turn(loop, 0);
+}
+
+START_TEST(test_patient_ones_are_told_late_once_they_are_quiet)
+{
+	uint64_t now = 1000;
+
+	clock_fake(now, 0);
+	open_all(WANT_READ | WANT_PATIENT);
+	loop_want(loop, &peers[0].watch, WANT_READ);
+	turn_after(&now, 0);
+	say(5);
+	turn_after(&now, 1);
+	ck_assert_uint_eq(peers[5].told, 1);
+	peers[5].act = remove_self;
+	say(5);
+	turn_after(&now, 1);
+	for (int i = 0; i < 3; i++) /* all are cold now but the first, who is not patient */
+		turn_after(&now, 250);
+	say(0);
+	say(1);
+	say(7);
+	turn_after(&now, 1);
+	ck_assert_uint_eq(peers[0].told, 1);
+	ck_assert_uint_eq(peers[1].told + peers[7].told, 0);
+	loop_remove(loop, &peers[7].watch); /* what is removed there is not told */
+	loop_remove(loop, &peers[8].watch);
+	say(9);
+	loop_want(loop, &peers[9].watch, WANT_READ); /* who is wanted anew is told at once */
+	turn_after(&now, 1);
+	ck_assert_uint_eq(peers[9].told, 1);
+	ck_assert_uint_eq(peers[1].told, 0);
+	turn_after(&now, 20);
+	ck_assert_uint_eq(peers[1].told, 1);
+	ck_assert_uint_eq(peers[7].told, 0);
+	turn_after(&now, 1); /* and is hot again: as long as there is something to read */
+	ck_assert_uint_eq(peers[1].told, 2);
+	close_all();
+}
+END_TEST
+
+START_TEST(test_the_cold_set_wakes_a_loop_that_sleeps)
+{
+	uint64_t now = 1000;
+
+	clock_fake(now, 0);
+	open_all(WANT_READ | WANT_PATIENT);
+	for (int i = 0; i < 4; i++)
+		turn_after(&now, 250);
+	say(3);
+	for (int i = 0; i < 3 && peers[3].told == 0; i++) {
+		clock_fake(now += 20, 0);
+		loop_turn(loop, -1); /* would sleep for ever */
+	}
+	ck_assert_uint_eq(peers[3].told, 1);
+	close_all();
+}
+END_TEST
+
+UNIT_MAIN("net/loop", test_patient_ones_are_told_late_once_they_are_quiet,
+	test_the_cold_set_wakes_a_loop_that_sleeps, test_last_to_first, test_each_removes_itself,
+	test_removal_of_any, test_who_comes_back_waits_for_the_next_turn, test_what_is_told,
+	test_timers_as_in_a_model, test_timers_in_order, test_timer_that_sets_itself,
+	test_timer_that_clears_others, test_later_once_and_in_order,
+	test_later_cannot_hold_the_loop, test_run_and_stop, test_more_than_the_limit)

@@ -217,5 +217,34 @@ START_TEST(test_shared_store)
 }
 END_TEST
 
+/* Certificates of the system's directory are all read when the context is made: where they are used
+ * no file may be opened any more. */
+START_TEST(test_system_directory)
+{
+	char dir[] = "/tmp/tls-dir-XXXXXX", name[64], err[200] = "";
+	struct tls_context *c;
+
+	tls_peer_open(&peer, "DNS:a.test");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(name, sizeof name, "%s/0123abcd.1", dir);
+	ck_assert_int_eq(symlink(peer.ca_file, name), 0);
+	setenv("SSL_CERT_FILE", "/nonexistent", 1);
+	setenv("SSL_CERT_DIR", "/nonexistent", 1);
+	c = context_for(true, "");
+	ck_assert_int_eq(try_name(c, "a.test", NULL, err, sizeof err), -1);
+	tls_context_free(c);
+	snprintf(err, sizeof err, "/nonexistent:%s", dir);
+	setenv("SSL_CERT_DIR", err, 1);
+	c = context_for(true, "");
+	unlink(name);
+	rmdir(dir);
+	ck_assert_msg(try_name(c, "a.test", NULL, err, sizeof err) == 0, "%s", err);
+	tls_context_free(c);
+	unsetenv("SSL_CERT_FILE");
+	unsetenv("SSL_CERT_DIR");
+	tls_peer_close(&peer);
+}
+END_TEST
+
 UNIT_MAIN("net/tls", test_names, test_trust, test_resumption, test_old_versions_are_refused,
-	test_files, test_shared_store)
+	test_files, test_shared_store, test_system_directory)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "net/tls_server.h"
 #include "tls_peer.h"
 
 static struct loop *loop;
@@ -375,6 +376,216 @@ START_TEST(test_tls_no_tls)
 }
 END_TEST
 
-UNIT_MAIN("net/wire", test_plain, test_plain_full, test_plain_idle, test_tls_bytes, test_tls_pause,
-	test_tls_ends_in_order, test_tls_is_cut, test_tls_broken, test_tls_our_end, test_tls_idle,
-	test_tls_wrong_name, test_tls_no_tls)
+/*
+ * The wire as a server
+ */
+
+static void
+no_report(void *ctx, enum tls_setting setting, bool is_error, const char *text)
+{
+	(void)ctx;
+	ck_abort_msg("%d %d %s", setting, is_error, text);
+}
+
+/* A wire on which a client (`server` above, the far end) has TLS. */
+static void
+open_served(void)
+{
+	struct tls_server_settings s;
+
+	tls_peer_open(&peer, "DNS:a.test");
+	s = (struct tls_server_settings){ .certificate_file = str_of(peer.certificate_file),
+		.key_file = STR(""),
+		.client_ca_file = STR("") };
+	context = tls_server_new(&s, no_report, NULL);
+	open_pair();
+	SSL_CTX_free(peer.context);
+	peer.context = SSL_CTX_new(TLS_client_method());
+	server = SSL_new(peer.context);
+	ck_assert_int_eq(SSL_set_fd(server, far), 1);
+	SSL_set_connect_state(server);
+	ck_assert_int_le(SSL_do_handshake(server), 0);
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	ck_assert_int_eq(wire_accept_tls(&wire, context), 1);
+	shaken = wire_handshake(&wire, err, sizeof err);
+	for (int i = 0; i < 10 && shaken == 0; i++) {
+		SSL_do_handshake(server);
+		turns(1);
+	}
+	ck_assert_int_eq(shaken, 1);
+	told = 0;
+}
+
+START_TEST(test_served_bytes)
+{
+	struct iovec iov = { (char[]){ "world" }, 5 };
+	char text[16];
+
+	open_served();
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	ck_assert_int_eq(SSL_write(server, "hello", 5), 5);
+	turns(2);
+	ck_assert_uint_eq(got_len, 5);
+	ck_assert_mem_eq(got, "hello", 5);
+	ck_assert_int_eq(wire_writev(&wire, &iov, 1), 5);
+	ck_assert_int_eq(SSL_read(server, text, sizeof text), 5);
+	ck_assert_mem_eq(text, "world", 5);
+	wire_shut(&wire);
+	ck_assert_int_eq(SSL_read(server, text, sizeof text), 0);
+	ck_assert_int_eq(SSL_get_error(server, 0), SSL_ERROR_ZERO_RETURN);
+	ck_assert_int_eq(SSL_write(server, "late", 4), 4); /* can still be read */
+	turns(2);
+	ck_assert_uint_eq(got_len, 9);
+	close_tls();
+}
+END_TEST
+
+/* Whoever wants to know of the end alone sees it in TLS too, and nothing else. */
+START_TEST(test_served_end)
+{
+	open_served();
+	ck_assert_int_eq(wire_want(&wire, WANT_HANGUP), 0);
+	turns(3);
+	ck_assert_uint_eq(told, 0);
+	ck_assert_int_eq(SSL_key_update(server, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+	ck_assert_int_eq(SSL_do_handshake(server), 1); /* bytes that are none for the owner */
+	turns(3);
+	ck_assert_uint_eq(told_ready & READY_HANGUP, 0);
+	SSL_shutdown(server); /* and the connection stays open */
+	turns(1);
+	ck_assert_uint_ne(told_ready & READY_HANGUP, 0);
+	close_tls();
+}
+END_TEST
+
+/* What comes before it is kept, and does not keep the loop awake. */
+START_TEST(test_served_ahead)
+{
+	open_served();
+	ck_assert_int_eq(wire_want(&wire, WANT_HANGUP), 0);
+	ck_assert_int_eq(SSL_write(server, "next", 4), 4);
+	turns(2);
+	told = 0;
+	turns(5);
+	ck_assert_uint_eq(told, 0);
+	ck_assert_uint_eq(got_len, 0);
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	turns(2);
+	ck_assert_uint_eq(got_len, 4);
+	ck_assert_mem_eq(got, "next", 4);
+	ck_assert_int_eq(wire_want(&wire, WANT_HANGUP), 0); /* looked for again */
+	told_ready = 0;
+	SSL_shutdown(server);
+	turns(1);
+	ck_assert_uint_ne(told_ready & READY_HANGUP, 0);
+	close_tls();
+}
+END_TEST
+
+/* Records of a byte that the socket takes, at most `most`. */
+static unsigned
+write_bytes(unsigned most)
+{
+	struct iovec iov = { (char[]){ "x" }, 1 };
+	unsigned n = 0;
+
+	while (n < most && wire_writev(&wire, &iov, 1) == 1)
+		n++;
+	return n;
+}
+
+/* No room for close_notify at first: it comes as soon as there is. */
+START_TEST(test_served_shut_when_full)
+{
+	unsigned most, came = 0;
+	int n = 0;
+
+	open_served();
+	most = write_bytes(1000000);
+	close_tls();
+	open_served();
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	ck_assert_uint_eq(write_bytes(most), most);
+	wire_shut(&wire);
+	ck_assert(wire.shutting);
+	wire_want(&wire, WANT_READ);
+	turns(2);
+	ck_assert(wire.shutting);
+	while ((n = SSL_read(server, got, sizeof got)) > 0)
+		came += (unsigned)n;
+	ck_assert_int_eq(SSL_get_error(server, n), SSL_ERROR_WANT_READ);
+	ck_assert_uint_eq(came, most);
+	turns(2);
+	ck_assert(!wire.shutting);
+	ck_assert_int_eq(SSL_read(server, got, 1), 0);
+	ck_assert_int_eq(SSL_get_error(server, 0), SSL_ERROR_ZERO_RETURN);
+	ck_assert_int_eq(read(far, got, 1), 0); /* then the end of the stream */
+	close_tls();
+}
+END_TEST
+
+START_TEST(test_served_letters)
+{
+	struct tls_server_settings s;
+
+	tls_peer_open(&peer, "DNS:a.test");
+	s = (struct tls_server_settings){ .certificate_file = str_of(peer.certificate_file),
+		.key_file = STR(""),
+		.client_ca_file = STR("") };
+	context = tls_server_new(&s, no_report, NULL);
+	server = NULL;
+	open_pair();
+	ck_assert_int_eq(write(far, "GET / HTTP/1.1\r\n\r\n", 18), 18);
+	ck_assert_int_eq(wire_accept_tls(&wire, context), 0);
+	ck_assert_int_eq(wire_read(&wire, got, sizeof got), 18); /* plain, and nothing is lost */
+	ck_assert_mem_eq(got, "GET / HTTP/1.1\r\n\r\n", 18);
+	close_tls();
+}
+END_TEST
+
+/* A failed handshake is told, and leaves a plain wire that can be emptied. */
+START_TEST(test_served_failure)
+{
+	struct tls_server_settings s;
+	char alert[64];
+
+	tls_peer_open(&peer, "DNS:a.test");
+	s = (struct tls_server_settings){ .certificate_file = str_of(peer.certificate_file),
+		.key_file = STR(""),
+		.client_ca_file = STR("") };
+	context = tls_server_new(&s, no_report, NULL);
+	server = NULL;
+	open_pair();
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	ck_assert_int_eq(write(far, "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00....", 14), 14);
+	ck_assert_int_eq(wire_accept_tls(&wire, context), 1);
+	ck_assert_int_eq(wire_handshake(&wire, err, sizeof err), -1);
+	ck_assert_str_ne(err, "");
+	ck_assert_int_eq(wire.end, 0);
+	ck_assert_int_eq(read(far, alert, sizeof alert), 7);
+	ck_assert_int_eq(alert[0], 0x15);
+	ck_assert_int_gt(wire_read(&wire, got, sizeof got), 0);
+	wire_shut(&wire);
+	ck_assert_int_eq(read(far, alert, sizeof alert), 0);
+	close_tls();
+	/* one that has gone */
+	tls_peer_open(&peer, "DNS:a.test");
+	s.certificate_file = str_of(peer.certificate_file);
+	context = tls_server_new(&s, no_report, NULL);
+	open_pair();
+	ck_assert_int_eq(write(far, "\x16\x03\x01", 3), 3);
+	ck_assert_int_eq(wire_accept_tls(&wire, context), 1);
+	ck_assert_int_eq(wire_handshake(&wire, err, sizeof err), 0);
+	close(far);
+	far = -1;
+	ck_assert_int_eq(wire_handshake(&wire, err, sizeof err), -1);
+	ck_assert_int_eq(wire.end, WIRE_CUT);
+	close_tls();
+}
+END_TEST
+
+UNIT_MAIN("net/wire", test_served_bytes, test_served_end, test_served_ahead,
+	test_served_shut_when_full, test_served_letters, test_served_failure, test_plain,
+	test_plain_full, test_plain_idle, test_tls_bytes, test_tls_pause, test_tls_ends_in_order,
+	test_tls_is_cut, test_tls_broken, test_tls_our_end, test_tls_idle, test_tls_wrong_name,
+	test_tls_no_tls)

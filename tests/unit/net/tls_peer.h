@@ -19,7 +19,7 @@ struct tls_peer {
 	char certificate_file[64]; /* the same with its key behind it */
 };
 
-static void
+static inline void
 write_pem(char path[64], X509 *certificate, EVP_PKEY *key)
 {
 	snprintf(path, 64, "/tmp/tls-peer-XXXXXX");
@@ -33,7 +33,7 @@ write_pem(char path[64], X509 *certificate, EVP_PKEY *key)
 	fclose(f);
 }
 
-static X509 *
+static inline X509 *
 make_certificate(EVP_PKEY *key, const char *names)
 {
 	X509 *c = X509_new();
@@ -54,7 +54,7 @@ make_certificate(EVP_PKEY *key, const char *names)
 	return c;
 }
 
-static int
+static inline int
 choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *len, const unsigned char *in,
 	unsigned in_len, void *ctx)
 {
@@ -68,7 +68,7 @@ choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *len, const u
 }
 
 /* A server for the `names` ("DNS:a.test,IP:127.0.0.1"). */
-static void
+static inline void
 tls_peer_open(struct tls_peer *p, const char *names)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -86,7 +86,7 @@ tls_peer_open(struct tls_peer *p, const char *names)
 	EVP_PKEY_free(key);
 }
 
-static void
+static inline void
 tls_peer_close(struct tls_peer *p)
 {
 	unlink(p->ca_file);
@@ -95,7 +95,7 @@ tls_peer_close(struct tls_peer *p)
 }
 
 /* The server's side of one connection over `fd`. */
-static SSL *
+static inline SSL *
 tls_peer_accept(struct tls_peer *p, int fd)
 {
 	SSL *ssl = SSL_new(p->context);

@@ -203,6 +203,79 @@ START_TEST(failures_have_an_errno)
 }
 END_TEST
 
-UNIT_MAIN("process/pidfile", taken_written_and_removed, second_owner_is_told_who_holds_it,
-	stale_file_is_overwritten_whole, forked_child_does_not_hold_it,
-	file_that_is_no_longer_ours_stays, failures_have_an_errno)
+START_TEST(set_aside_for_another_and_taken_back)
+{
+	struct pidfile p;
+	char aside[80];
+	pid_t holder = 0, owner = getpid();
+	int status;
+	make_dir();
+	snprintf(aside, sizeof aside, "%s.oldbin", path);
+	ck_assert_int_eq(pidfile_take(&p, path, &holder), 0);
+	ck_assert(!pidfile_is_aside(&p));
+	ck_assert_int_eq(pidfile_aside(&p), 0);
+	ck_assert(pidfile_is_aside(&p));
+	ck_assert_str_eq(p.path, aside);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	pid_t other = other_owner();
+	assert_file_names(other);
+	ck_assert_int_eq(pidfile_holder(path), other);
+	/* As long as it is held, it is not taken back. */
+	ck_assert_int_eq(pidfile_back(&p, &holder), 1);
+	ck_assert_int_eq(holder, other);
+	ck_assert(pidfile_is_aside(&p));
+	end(other);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	ck_assert_int_eq(pidfile_back(&p, &holder), 0);
+	ck_assert_int_eq(access(aside, F_OK), -1);
+	/* The lock was never let go of; to read the file here would do that. */
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(pidfile_holder(path) == owner ? 0 : 1);
+	waitpid(pid, &status, 0);
+	ck_assert_int_eq(status, 0);
+	/* Its end while it is aside removes that name alone. */
+	ck_assert_int_eq(pidfile_aside(&p), 0);
+	write_file("another\n");
+	pidfile_remove(&p);
+	ck_assert_int_eq(access(aside, F_OK), -1);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	remove_dir();
+}
+END_TEST
+
+START_TEST(what_a_dead_one_set_aside_is_removed)
+{
+	struct pidfile p, none = { .fd = -1 };
+	char aside[80];
+	pid_t holder;
+	make_dir();
+	snprintf(aside, sizeof aside, "%s.oldbin", path);
+	write_file("1\n");
+	ck_assert_int_eq(rename(path, aside), 0);
+	ck_assert_int_eq(pidfile_take(&p, path, &holder), 0);
+	pidfile_clear_aside(&p);
+	ck_assert_int_eq(access(aside, F_OK), -1);
+	pidfile_clear_aside(&p);
+	/* But not what is held. */
+	pidfile_remove(&p);
+	pid_t other = other_owner();
+	ck_assert_int_eq(rename(path, aside), 0);
+	ck_assert_int_eq(pidfile_take(&p, path, &holder), 0);
+	pidfile_clear_aside(&p);
+	ck_assert_int_eq(access(aside, F_OK), 0);
+	end(other);
+	pidfile_clear_aside(&p);
+	pidfile_remove(&p);
+	ck_assert_int_eq(pidfile_aside(&none), 0);
+	ck_assert_int_eq(pidfile_back(&none, &holder), 0);
+	ck_assert(!pidfile_is_aside(&none));
+	pidfile_clear_aside(&none);
+	remove_dir();
+}
+END_TEST
+
+UNIT_MAIN("process/pidfile", set_aside_for_another_and_taken_back,
+	what_a_dead_one_set_aside_is_removed, taken_written_and_removed,
+	second_owner_is_told_who_holds_it, stale_file_is_overwritten_whole,
+	forked_child_does_not_hold_it, file_that_is_no_longer_ours_stays, failures_have_an_errno)

@@ -130,6 +130,22 @@ START_TEST(nothing_is_left_after_a_drop)
 }
 END_TEST
 
+START_TEST(who_stays_root_is_refused)
+{
+	const struct account root = { .user = "root" };
+	int status;
+	if (geteuid() != 0)
+		return;
+	pid_t pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		_exit(privilege_drop(&root) == -1 ? 0 : 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 static int
 raise_descriptors(void)
 {
@@ -164,5 +180,5 @@ START_TEST(descriptors_are_raised_as_far_as_allowed)
 END_TEST
 
 UNIT_MAIN("process/privilege", accounts_are_found_by_name, without_root_there_is_no_choice,
-	unknown_names_are_told, nothing_is_left_after_a_drop,
+	unknown_names_are_told, nothing_is_left_after_a_drop, who_stays_root_is_refused,
 	descriptors_are_raised_as_far_as_allowed)

@@ -16,6 +16,10 @@
 
 enum { HOUSE_ECHO, HOUSE_REMOTE, HOUSE_PROVIDERS };
 
+/* Where clients come in. */
+static const struct conf_listen plain_listen = { .admin = false };
+static const struct conf_listen admin_listen = { .admin = true };
+
 struct house {
 	struct conf conf;
 	struct conf_provider providers[HOUSE_PROVIDERS];

@@ -66,7 +66,7 @@ connection(void)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 		0);
 	accepted++;
-	client_accept(&house.clients, pair[0], &a, true);
+	client_accept(&house.clients, pair[0], &a, &admin_listen);
 	return pair[1];
 }
 
@@ -600,7 +600,7 @@ START_TEST(connections_without_room_are_counted)
 		close(fds[i]);
 	turns(4);
 	check_sums();
-	ck_assert_uint_eq(closes(SIDE_CLIENT, CLOSE_EVICTED), MANY);
+	ck_assert_uint_eq(closes(SIDE_CLIENT, CLOSE_FULL), MANY);
 	house.clients.limit = 100;
 	mem_fail_after(1);
 	close(connection());

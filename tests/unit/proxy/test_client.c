@@ -44,7 +44,7 @@ open_client(void)
 	while (accepted < 0)
 		accepted = sock_accept(own, &peer);
 	close(own);
-	client_accept(&house.clients, accepted, &peer, false);
+	client_accept(&house.clients, accepted, &peer, &plain_listen);
 	got_len = asked_len = 0;
 	ended = 0;
 }
@@ -348,6 +348,37 @@ START_TEST(test_full)
 }
 END_TEST
 
+/* The oldest idle one goes for its descriptor; one that has begun a head does not. */
+START_TEST(test_spare)
+{
+	int first, second;
+
+	setup();
+	ck_assert(!clients_spare(&house.clients));
+	open_client();
+	say(GET_ROOT);
+	first = fd;
+	open_client();
+	say(GET_ROOT);
+	second = fd;
+	open_client();
+	say("GET / HT");
+	ck_assert(clients_spare(&house.clients));
+	turns(2);
+	while (read(first, got, sizeof got) > 0)
+		;
+	ck_assert_int_eq(read(first, got, sizeof got), 0);
+	ck_assert_uint_eq(house.clients.n, 2);
+	ck_assert(clients_spare(&house.clients));
+	ck_assert(!clients_spare(&house.clients));
+	turns(2);
+	ck_assert_uint_eq(house.clients.n, 1);
+	close(first);
+	close(second);
+	teardown();
+}
+END_TEST
+
 #define UP "HTTP/1.1 200 OK\r\nContent-Type: "
 #define EVENT \
 	"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}\n\n"
@@ -503,6 +534,6 @@ END_TEST
 
 UNIT_MAIN("proxy/client", test_pipelined_in_order, test_a_head_in_pieces,
 	test_http10_stream_and_half_close, test_early_refusal_closes, test_lingering_ends,
-	test_expect, test_time, test_full, test_cut_replies_look_cut,
+	test_expect, test_time, test_full, test_spare, test_cut_replies_look_cut,
 	test_stale_connection_is_tried_again, test_heartbeat_before_the_first_byte, test_memory,
 	test_drain_and_stop)

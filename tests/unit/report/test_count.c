@@ -265,6 +265,23 @@ START_TEST(names_and_models)
 }
 END_TEST
 
+/* Each reason has a series before it is counted. */
+START_TEST(what_is_there_from_the_start)
+{
+	setup();
+	count_begin(&writer);
+	for (unsigned why = 0; why < ACCEPT_FAILURES; why++) {
+		const struct count_key k = { .metric = METRIC_ACCEPT_FAILURES, .detail = why };
+		uint64_t key = series_key(board, why);
+
+		ck_assert_uint_eq(key, count_pack(&k, 0));
+		ck_assert_uint_eq(counted(&k, 0), 0);
+	}
+	ck_assert_uint_eq(series_key(board, ACCEPT_FAILURES + 2), 0);
+	teardown();
+}
+END_TEST
+
 UNIT_MAIN("report/count", keys_hold_every_field_at_its_extremes, details_fit,
 	times_fall_into_their_buckets, counts_add_up, a_full_board_keeps_metric_and_detail,
-	paths_have_numbers, names_and_models)
+	paths_have_numbers, names_and_models, what_is_there_from_the_start)

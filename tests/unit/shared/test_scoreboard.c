@@ -25,7 +25,7 @@ START_TEST(new_board_is_empty)
 	uint32_t mean = 99;
 	ck_assert_uint_eq(scoreboard_high(b), 0);
 	ck_assert_uint_eq(scoreboard_ready(b), 0);
-	ck_assert_uint_eq(scoreboard_mean(b, 1, &mean), 0);
+	ck_assert_uint_eq(scoreboard_mean(b, 1, 7, &mean), 0);
 	ck_assert_uint_eq(mean, 0);
 	ck_assert(!scoreboard_draining(b));
 	for (unsigned i = 0; i < SCOREBOARD_ROWS; i++)
@@ -158,14 +158,13 @@ END_TEST
 START_TEST(mean_is_of_ready_workers_of_one_generation)
 {
 	static const struct {
-		uint32_t generation, state, clients;
+		uint32_t generation, state, clients, heartbeat;
 	} rows[] = {
-		{ 1, ROW_READY, 1000 },
-		{ 2, ROW_READY, 10 },
-		{ 2, ROW_READY, 21 },
-		{ 2, ROW_STARTING, 500 },
-		{ 2, ROW_DRAINING, 700 },
-		{ 2, ROW_READY, 2 },
+		{ 1, ROW_READY, 1000, 1000 }, { 2, ROW_READY, 10, 1000 - SCOREBOARD_STILL_S },
+		{ 2, ROW_READY, 21, 1001 }, /* later than the turn of who looks */
+		{ 2, ROW_STARTING, 500, 1000 }, { 2, ROW_DRAINING, 700, 1000 },
+		{ 2, ROW_READY, 2, 1000 },
+		{ 2, ROW_READY, 300, 999 - SCOREBOARD_STILL_S }, /* it stands still */
 	};
 	struct scoreboard *b = board_new();
 	uint32_t mean;
@@ -173,18 +172,19 @@ START_TEST(mean_is_of_ready_workers_of_one_generation)
 		struct row *r = scoreboard_claim(b, rows[i].generation);
 		ROW_SET(r->state, rows[i].state);
 		ROW_SET(r->clients, rows[i].clients);
+		ROW_SET(r->heartbeat, rows[i].heartbeat);
 	}
-	ck_assert_uint_eq(scoreboard_mean(b, 2, &mean), 3);
+	ck_assert_uint_eq(scoreboard_mean(b, 2, 1000, &mean), 3);
 	ck_assert_uint_eq(mean, 33 * 16 / 3);
-	ck_assert_uint_eq(scoreboard_mean(b, 1, &mean), 1);
+	ck_assert_uint_eq(scoreboard_mean(b, 1, 1000, &mean), 1);
 	ck_assert_uint_eq(mean, 16000);
-	ck_assert_uint_eq(scoreboard_mean(b, 3, &mean), 0);
+	ck_assert_uint_eq(scoreboard_mean(b, 3, 1000, &mean), 0);
 	ck_assert_uint_eq(mean, 0);
-	ck_assert_uint_eq(scoreboard_ready(b), 4);
+	ck_assert_uint_eq(scoreboard_ready(b), 5);
 	scoreboard_release(scoreboard_row(b, 2));
-	ck_assert_uint_eq(scoreboard_mean(b, 2, &mean), 2);
+	ck_assert_uint_eq(scoreboard_mean(b, 2, 1000, &mean), 2);
 	ck_assert_uint_eq(mean, 12 * 16 / 2);
-	ck_assert_uint_eq(scoreboard_ready(b), 3);
+	ck_assert_uint_eq(scoreboard_ready(b), 4);
 	scoreboard_free(b);
 }
 END_TEST
@@ -208,7 +208,107 @@ START_TEST(draining_is_seen_by_other_processes)
 }
 END_TEST
 
-UNIT_MAIN("shared/scoreboard", new_board_is_empty, rows_do_not_share_a_cache_line,
-	claim_fills_in_and_release_keeps_the_counters, full_board_refuses_until_a_row_is_released,
-	no_row_is_claimed_by_two_processes, mean_is_of_ready_workers_of_one_generation,
-	draining_is_seen_by_other_processes)
+/* A master that claims rows for itself and for workers, one of which lives on, and dies. */
+static pid_t
+dead_master(struct scoreboard *b, pid_t *worker)
+{
+	int ends[2];
+	ck_assert_int_eq(pipe(ends), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		scoreboard_claim_master(b);
+		for (int i = 0; i < 3; i++) {
+			struct row *r = scoreboard_claim(b, 5);
+			ROW_SET(r->clients, 10);
+			ROW_SET(r->lines_lost, 1);
+			if (i == 2)
+				break; /* dies before its worker says who it is */
+			pid_t child = fork();
+			if (child == 0) {
+				while (i == 1)
+					pause();
+				_exit(0);
+			}
+			if (i == 0)
+				waitpid(child, NULL, 0);
+			ROW_SET(r->pid, child);
+			ROW_SET(r->state, ROW_READY);
+			if (i == 1 && write(ends[1], &child, sizeof child) < 0)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	ck_assert_int_eq(read(ends[0], worker, sizeof *worker), sizeof *worker);
+	close(ends[0]);
+	close(ends[1]);
+	return pid;
+}
+
+START_TEST(rows_of_a_dead_master_are_given_back_when_their_workers_are_gone)
+{
+	struct scoreboard *b = board_new();
+	struct row *own = scoreboard_claim(b, 1), *mine = scoreboard_claim_master(b);
+	pid_t worker = 0, master = dead_master(b, &worker);
+	siginfo_t info;
+	/* Dead, and not waited for: that is gone as well. */
+	ck_assert_int_eq(waitid(P_PID, (id_t)master, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_uint_eq(scoreboard_sweep(b), 3);
+	ck_assert_uint_eq(scoreboard_sweep(b), 0);
+	unsigned used = 0;
+	uint64_t clients = 0, lines = 0;
+	for (unsigned i = 0; i < scoreboard_high(b); i++) {
+		const struct row *r = scoreboard_row(b, i);
+		used += ROW_GET(r->state) != ROW_FREE;
+		clients += ROW_GET(r->clients);
+		lines += ROW_GET(r->lines_lost);
+	}
+	ck_assert_uint_eq(used, 3);
+	ck_assert_uint_eq(clients, 10);
+	ck_assert_uint_eq(lines, 3);
+	kill(worker, SIGKILL);
+	for (int i = 0; i < 1000 && scoreboard_sweep(b) == 0; i++)
+		usleep(10000);
+	ck_assert_uint_eq(ROW_GET(own->state), ROW_STARTING);
+	ck_assert_uint_eq(ROW_GET(mine->state), ROW_MASTER);
+	ck_assert_int_eq(ROW_GET(mine->pid), getpid());
+	for (unsigned i = 2; i < scoreboard_high(b); i++)
+		ck_assert_uint_eq(ROW_GET(scoreboard_row(b, i)->state), ROW_FREE);
+	waitpid(master, NULL, 0);
+	scoreboard_free(b);
+}
+END_TEST
+
+START_TEST(a_master_serves_with_a_generation)
+{
+	struct scoreboard *b = board_new();
+	struct row *one = scoreboard_claim_master(b), *two = scoreboard_claim_master(b);
+	struct row *worker = scoreboard_claim(b, 3);
+	ROW_SET(worker->state, ROW_READY);
+	ck_assert(!scoreboard_served(b));
+	ROW_SET(two->generation, 3);
+	ck_assert(scoreboard_served(b));
+	ROW_SET(one->generation, 2);
+	scoreboard_release(two);
+	ck_assert(scoreboard_served(b));
+	scoreboard_release(one);
+	ck_assert(!scoreboard_served(b));
+	scoreboard_free(b);
+}
+END_TEST
+
+START_TEST(generations_rise_and_the_start_stays)
+{
+	struct scoreboard *b = board_new();
+	ck_assert_uint_eq(scoreboard_next_generation(b), 1);
+	ck_assert_uint_eq(scoreboard_next_generation(b), 2);
+	ck_assert_uint_eq(scoreboard_started(b, 1000), 1000);
+	ck_assert_uint_eq(scoreboard_started(b, 2000), 1000);
+	scoreboard_free(b);
+}
+END_TEST
+
+UNIT_MAIN("shared/scoreboard", rows_of_a_dead_master_are_given_back_when_their_workers_are_gone,
+	a_master_serves_with_a_generation, generations_rise_and_the_start_stays, new_board_is_empty,
+	rows_do_not_share_a_cache_line, claim_fills_in_and_release_keeps_the_counters,
+	full_board_refuses_until_a_row_is_released, no_row_is_claimed_by_two_processes,
+	mean_is_of_ready_workers_of_one_generation, draining_is_seen_by_other_processes)

@@ -360,8 +360,48 @@ START_TEST(a_board_filled_by_many_processes_loses_nothing)
 }
 END_TEST
 
-UNIT_MAIN("shared/series", labels_have_a_number_each, labels_that_are_too_long_are_other,
-	labels_past_the_last_are_other_and_the_first_stay, rows_are_summed,
-	keys_added_by_many_processes_stand_there_once,
+START_TEST(two_masters_give_no_text_two_numbers)
+{
+	struct series_board *b = board_new();
+	unsigned taken[401] = { 0 };
+
+	for (int process = 0; process < 3; process++) {
+		pid_t pid = fork();
+
+		ck_assert_int_ge(pid, 0);
+		for (unsigned i = 0; pid == 0 && i < 400; i++) {
+			char text[16];
+			unsigned n = (i * 7 + (unsigned)process * 131) % 400;
+
+			snprintf(text, sizeof text, "text %u", n);
+			series_label(b, str_of(text));
+		}
+		if (pid == 0)
+			_exit(0);
+	}
+	for (int process = 0; process < 3; process++) {
+		int status;
+
+		ck_assert_int_gt(wait(&status), 0);
+		ck_assert_int_eq(status, 0);
+	}
+	for (unsigned n = 0; n < 400; n++) {
+		char text[16];
+		unsigned label;
+
+		snprintf(text, sizeof text, "text %u", n);
+		label = series_label(b, str_of(text));
+		ck_assert_uint_le(label, 400); /* "other" and 400 */
+		ck_assert_uint_gt(label, 0);
+		ck_assert(str_eq(series_label_text(b, label), str_of(text)));
+		ck_assert_uint_eq(taken[label]++, 0);
+	}
+	series_free(b);
+}
+END_TEST
+
+UNIT_MAIN("shared/series", two_masters_give_no_text_two_numbers, labels_have_a_number_each,
+	labels_that_are_too_long_are_other, labels_past_the_last_are_other_and_the_first_stay,
+	rows_are_summed, keys_added_by_many_processes_stand_there_once,
 	a_process_killed_while_it_adds_loses_one_count_at_most, a_full_board_counts_under_the_rest,
 	a_board_filled_by_many_processes_loses_nothing)
