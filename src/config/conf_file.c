@@ -109,7 +109,8 @@ tell_unread(struct conf_text *t, const char *name, const char *from, unsigned li
 	const char *why = error == EFBIG ? "larger than a configuration can be" : strerror(error);
 
 	if (from)
-		conf_tell(t->teller, from, line, "@include: cannot read %s: %s", name, why);
+		conf_tell(t->teller, from, line, "@include: cannot read %s: %s%s", name, why,
+			strchr(name, '*') ? "; a * is no pattern here: name each file" : "");
 	else
 		conf_tell(t->teller, name, 0, "cannot read the configuration: %s%s", why,
 			error == ENOENT           ? "; the option -c names another"

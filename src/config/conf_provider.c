@@ -255,6 +255,21 @@ check_url(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 		warn_of_url(s, p);
 }
 
+/* What is meant as the name of a variable or of a file, as shells and other programs write it, and
+ * would be sent as the key itself. It is not shown: it may be a key all the same. */
+static void
+warn_of_key(config_setting_t *place, const struct conf_provider *p, struct str spec)
+{
+	const char *kind = spec.p[0] == '$' ? "$: a variable is written \"env:NAME\""
+		: spec.p[0] == '/'          ? "/: a file is written \"file:/path\""
+					    : NULL;
+
+	if (kind)
+		log_warn(
+			"%s:%u: providers.%.*s.api_key begins with %s; this is sent as the key itself",
+			conf_place(place)->file, conf_place(place)->line, STR_ARG(p->name), kind);
+}
+
 /* p->api_key holds what names the secret; put the secret there. */
 static void
 fetch_key(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
@@ -267,6 +282,7 @@ fetch_key(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 	p->api_key = (struct str){ "", 0 };
 	if (spec.len == 0)
 		return;
+	warn_of_key(place, p, spec);
 	p->api_key_name = arena_copy(&l->conf->arena, secret_name(spec));
 	if (secret_read(spec, &l->conf->arena, &p->api_key, &warning, err, sizeof err) < 0)
 		conf_error(l, place, "cannot be had: %s", err);

@@ -15,6 +15,7 @@
 #include <libconfig.h>
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include <strings.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/heap.h"
 #include "base/version.h"
@@ -90,8 +92,11 @@ usage(void)
 static void
 version(void)
 {
-	printf("api-router %s\n%s\nlibconfig %d.%d.%d\n", VERSION, OpenSSL_version(OPENSSL_VERSION),
-		LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION);
+	const struct scmp_version *seccomp = seccomp_version();
+	printf("api-router %s\n%s\nlibconfig %d.%d.%d\nlibseccomp %u.%u.%u\nzlib %s\n", VERSION,
+		OpenSSL_version(OPENSSL_VERSION), LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR,
+		LIBCONFIG_VER_REVISION, seccomp->major, seccomp->minor, seccomp->micro,
+		zlibVersion());
 }
 
 static _Noreturn void
@@ -175,6 +180,9 @@ parse(int argc, char **argv, struct command *c)
 		case ':':
 			misused("this option needs an argument: -", name);
 		default:
+			/* To getopt a long one is letters in a row, of which - is the first. */
+			if (optind < argc && strncmp(argv[optind], "--", 2) == 0)
+				misused("options have one letter: not ", argv[optind]);
 			misused("unknown option: -", name);
 		}
 	}

@@ -53,7 +53,7 @@ claim_pidfile(struct family *f, const struct conf *c)
 	if (str_eq(c->pid_file, f->current->conf->pid_file))
 		return 0;
 	if (pidfile_is_aside(&f->pid)) {
-		reload_report(NULL, c->path.p, 0,
+		reload_report(NULL, c->pid_file_at.file, c->pid_file_at.line,
 			"pid_file: cannot be changed while there is another master");
 		return -1;
 	}

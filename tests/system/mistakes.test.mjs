@@ -56,6 +56,8 @@ const wrongFiles = [
 		'2: workers stands twice in this group (first on line 1)'],
 	['an included file that is not there', [ECHO, '@include "routes.conf"'],
 		'2: @include: cannot read DIR/routes.conf: No such file or directory'],
+	['a pattern of files to include', ['@include "conf.d/*.conf"', ECHO],
+		'1: @include: cannot read DIR/conf.d/*.conf: No such file or directory; a * is no pattern here: name each file'],
 	['no provider', ['workers = 2;'],
 		'one provider at least is needed, like providers: { echo: { dialect = "echo"; models = ( "echo" ); }; };'],
 	['a route to a provider by a wrong name', [ECHO, 'routes = ( { model = "*"; provider = "ecko"; } );'],

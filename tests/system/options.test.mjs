@@ -14,7 +14,9 @@ scenario('-V names the version and the libraries, -h the usage, both with status
 	assert.equal(version.code, 0);
 	assert.match(version.stdout, /^api-router \d+\.\d+\.\d+/);
 	assert.match(version.stdout, /OpenSSL 3/);
-	assert.match(version.stdout, /libconfig \d+\.\d+/);
+	assert.match(version.stdout, /^libconfig \d+\.\d+/m);
+	assert.match(version.stdout, /^libseccomp \d+\.\d+/m);
+	assert.match(version.stdout, /^zlib \d+\.\d+/m);
 	assert.equal(version.stderr, '');
 	const help = await d.run('-h');
 	assert.equal(help.code, 0);
@@ -32,6 +34,8 @@ scenario('a wrong use is status 64 and says how it is used', async (s) => {
 		assert.match(run.stderr, /usage: api-router/, args.join(' '));
 		assert.equal(run.stdout, '', args.join(' '));
 	}
+	for (const args of [['--help'], ['-t', '--version']])
+		assert.match((await d.runBare(...args)).stderr, new RegExp(`options have one letter: not ${args.at(-1)}\n`));
 	assert.match((await d.runBare('-s', 'restart')).stderr, /stop[^]*quit[^]*reload[^]*reopen/);
 });
 

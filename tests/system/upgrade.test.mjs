@@ -440,7 +440,7 @@ scenario('the pid file is not changed by a reload while there are two masters', 
 	const pid = await upgrade(d);
 	d.writeConfig(config({ pid_file: join(d.dir, 'pid2') }));
 	d.signal('SIGHUP');
-	await d.waitLog(new RegExp(`error master\\[${d.pid}\\]: .*api-router\\.conf: pid_file: cannot be changed while there is another master\n.*reload failed: generation 1 stays in service\n`));
+	await d.waitLog(new RegExp(`error master\\[${d.pid}\\]: .*api-router\\.conf:\\d+: pid_file: cannot be changed while there is another master\n.*reload failed: generation 1 stays in service\n`));
 	assert.equal(read(d, 'pid.oldbin'), `${d.pid}\n`);
 	await finish(d, pid);
 	d.signal('SIGHUP');

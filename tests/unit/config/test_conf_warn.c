@@ -1,6 +1,7 @@
 /*
  * Configurations that load, with a warning on the log (stderr, before a log is opened): a base_url
- * to which the paths would be added twice. And what a configuration that loaded can tell later:
+ * to which the paths would be added twice, an api_key that names something in another program's
+ * words. And what a configuration that loaded can tell later:
  * where something stands in it, and which keys are not there yet.
  */
 #include "unit.h"
@@ -106,6 +107,37 @@ START_TEST(base_url_with_what_is_added_to_it)
 }
 END_TEST
 
+#define KEY_WARNING(start, kind)                                     \
+	"t.conf:2: providers.x.api_key begins with " start ": " kind \
+	"; this is sent as the key itself\n"
+
+static const struct {
+	const char *key, *warning;
+} keys[] = {
+	{ "sk-1/$2", "" },
+	{ "$TEST_KEY", KEY_WARNING("$", "a variable is written \"env:NAME\"") },
+	{ "${TEST_KEY}", KEY_WARNING("$", "a variable is written \"env:NAME\"") },
+	{ "/etc/keys/x", KEY_WARNING("/", "a file is written \"file:/path\"") },
+};
+
+START_TEST(api_key_in_another_programs_words)
+{
+	char text[512];
+
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		snprintf(text, sizeof text,
+			"providers: { x: { base_url = \"http://h\";\napi_key = \"%s\"; }; };",
+			keys[i].key);
+		const char *told = warnings(text), *message = strstr(told, "t.conf:");
+		if (keys[i].warning[0] == '\0')
+			ck_assert_msg(told[0] == '\0', "%s: %s", keys[i].key, told);
+		else
+			ck_assert_msg(message != NULL && strcmp(message, keys[i].warning) == 0,
+				"%s: %s", keys[i].key, told);
+	}
+}
+END_TEST
+
 START_TEST(spots_are_those_of_the_text)
 {
 	char path[128];
@@ -173,4 +205,4 @@ START_TEST(each_provider_is_warned_of_once)
 END_TEST
 
 UNIT_MAIN("config/conf_warn", base_url_with_what_is_added_to_it, each_provider_is_warned_of_once,
-	spots_are_those_of_the_text, missing_keys_are_named)
+	api_key_in_another_programs_words, spots_are_those_of_the_text, missing_keys_are_named)
