@@ -8,6 +8,8 @@
  */
 #include "config/conf_private.h"
 
+#include <stdio.h>
+
 /* The provider that may have been meant, or NULL. */
 static const struct conf_provider *
 nearest(const struct conf *c, struct str name)
@@ -115,6 +117,26 @@ read_route(struct conf_loader *l, config_setting_t *s, struct conf_route *route)
 		route->weights += r.targets[i].weight;
 }
 
+/* Whether one before it takes all that it would. What an earlier pattern makes of the text of a
+ * later one it makes of all that this stands for, since only a * takes a *; "*" alone takes
+ * requests without a model, too, which nothing else does. */
+static void
+warn_if_never_reached(const struct conf *c, config_setting_t *s, const struct conf_route *r)
+{
+	char text[80];
+
+	for (const struct conf_route *other = c->routes; other < r; other++) {
+		if (!str_glob(other->path, r->path) || !str_glob(other->model, r->model) ||
+			(str_eq(r->model, STR("*")) && !str_eq(other->model, STR("*"))))
+			continue;
+		snprintf(text, sizeof text,
+			"is never reached: routes[%zu] takes all of its requests",
+			(size_t)(other - c->routes));
+		conf_warn(s, text);
+		return;
+	}
+}
+
 /* Most routes that the providers' models can make. */
 static size_t
 count_models(const struct conf *c)
@@ -134,8 +156,14 @@ conf_read_routes(struct conf_loader *l, config_setting_t *s, void *base)
 	if (!conf_is_list(l, s))
 		return;
 	c->routes = arena_zero(&c->arena, (conf_length(s) + count_models(c)) * sizeof *c->routes);
-	for (unsigned i = 0; c->routes && i < conf_length(s); i++)
-		read_route(l, config_setting_get_elem(s, i), &c->routes[c->n_routes++]);
+	for (unsigned i = 0; c->routes && i < conf_length(s); i++) {
+		config_setting_t *e = config_setting_get_elem(s, i);
+		struct conf_route *r = &c->routes[c->n_routes++];
+
+		read_route(l, e, r);
+		if (r->model.len > 0)
+			warn_if_never_reached(c, e, r);
+	}
 }
 
 static bool

@@ -1,7 +1,7 @@
 /*
  * Configurations that load, with a warning on the log (stderr, before a log is opened): a base_url
  * to which the paths would be added twice, an api_key that names something in another program's
- * words. And what a configuration that loaded can tell later:
+ * words, a route that is never reached. And what a configuration that loaded can tell later:
  * where something stands in it, and which keys are not there yet.
  */
 #include "unit.h"
@@ -138,6 +138,43 @@ START_TEST(api_key_in_another_programs_words)
 }
 END_TEST
 
+#define NEVER(i, other)                                                \
+	"t.conf:3: routes[" i "] is never reached: routes[" other "] " \
+	"takes all of its requests\n"
+#define TO_E "provider = \"e\"; }"
+
+static const struct {
+	const char *earlier, *later, *warning;
+} routes[] = {
+	{ "{ model = \"a\"; " TO_E, "{ model = \"*\"; " TO_E, "" },
+	{ "{ model = \"gpt-*\"; " TO_E, "{ model = \"*-mini\"; " TO_E, "" },
+	{ "{ path = \"/v1/audio/*\"; " TO_E, "{ model = \"whisper-1\"; " TO_E, "" },
+	{ "{ model = \"**\"; " TO_E, "{ " TO_E, "" },
+	{ "{ model = \"*\"; " TO_E, "{ model = \"gpt-*\"; " TO_E, NEVER("1", "0") },
+	{ "{ model = \"gpt-*\"; " TO_E, "{ model = \"gpt-4*\"; " TO_E, NEVER("1", "0") },
+	{ "{ model = \"b\"; " TO_E ", { model = \"a\"; " TO_E,
+		"{ path = \"/v1/messages\"; model = \"a\"; " TO_E, NEVER("2", "1") },
+	{ "{ " TO_E, "{ " TO_E, NEVER("1", "0") },
+};
+
+START_TEST(route_behind_one_that_takes_all_of_it)
+{
+	char text[512];
+
+	for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+		snprintf(text, sizeof text,
+			"providers: { e: { dialect = \"echo\"; }; };\nroutes = ( %s,\n%s );",
+			routes[i].earlier, routes[i].later);
+		const char *told = warnings(text), *message = strstr(told, "t.conf:");
+		if (routes[i].warning[0] == '\0')
+			ck_assert_msg(told[0] == '\0', "%s: %s", text, told);
+		else
+			ck_assert_msg(message != NULL && strcmp(message, routes[i].warning) == 0,
+				"%s: %s", text, told);
+	}
+}
+END_TEST
+
 START_TEST(spots_are_those_of_the_text)
 {
 	char path[128];
@@ -205,4 +242,5 @@ START_TEST(each_provider_is_warned_of_once)
 END_TEST
 
 UNIT_MAIN("config/conf_warn", base_url_with_what_is_added_to_it, each_provider_is_warned_of_once,
-	api_key_in_another_programs_words, spots_are_those_of_the_text, missing_keys_are_named)
+	api_key_in_another_programs_words, route_behind_one_that_takes_all_of_it,
+	spots_are_those_of_the_text, missing_keys_are_named)
