@@ -213,16 +213,23 @@ on_stop(void *ctx, int signo)
 	stop(m, EXIT_SUCCESS);
 }
 
+/* Is another master wanted that has not served yet? One that leaves may never have. */
+static bool
+upgrades(const struct master *m)
+{
+	const struct successor *n = &m->family.successor;
+	return m->upgrade_wanted || (n->peer.state != PEER_NONE && !n->served);
+}
+
 static void
 on_quit(void *ctx, int signo)
 {
 	struct master *m = ctx;
-	const struct peer *next = &m->family.successor.peer;
 	(void)signo;
 	if (m->phase == QUITTING || m->phase == STOPPING)
 		return;
-	if (next->state == PEER_STARTING) {
-		log_info("QUIT: waits until the new master (pid %d) serves", (int)next->pid);
+	if (upgrades(m)) {
+		log_info("QUIT: waits until the new master serves");
 		m->quit_wanted = true;
 		return;
 	}
@@ -235,11 +242,11 @@ on_quit(void *ctx, int signo)
 static void
 quit_or_stay(struct master *m)
 {
-	enum peer_state next = m->family.successor.peer.state;
-	if (!m->quit_wanted || next == PEER_STARTING)
+	const struct family *f = &m->family;
+	if (!m->quit_wanted || upgrades(m))
 		return;
 	m->quit_wanted = false;
-	if (next != PEER_NONE)
+	if (f->successor.served || f->elder.state != PEER_NONE)
 		on_quit(m, SIGQUIT);
 	else if (m->phase != STOPPING)
 		log_warn("QUIT: dropped, since nobody would serve: send it again to end");
@@ -369,6 +376,8 @@ on_child(void *ctx, int signo)
 }
 
 static const struct signal_action actions[] = {
+	/* First: a QUIT that comes in the same turn is to finish that upgrade. */
+	{ SIGUSR2, on_upgrade },
 #define SIGNAL(name, word, act, does) { SIG##name, on_##act },
 #include "process/signal.def"
 #undef SIGNAL
@@ -499,6 +508,7 @@ progress(struct loop_later *l)
 		progress_start(m);
 	if (m->phase == SERVING)
 		progress_serve(m);
+	quit_or_stay(m);
 	if (m->phase == QUITTING || m->phase == STOPPING)
 		progress_leave(m);
 	stand(m);

@@ -352,13 +352,13 @@ scenario('an upgrade that fails, twenty times, leaves all as it was', async (s) 
 scenario('QUIT to the old master waits for the new one to serve, and is dropped when that fails', async (s) => {
 	const path = program(s);
 	const d = await start(s, {}, { binary: path });
-	const held = (pid) => d.waitLog(new RegExp(`info master\\[${d.pid}\\]: QUIT: waits until the new master \\(pid ${pid}\\) serves\n`));
+	const held = (after = 0) => d.waitLog(new RegExp(`info master\\[${d.pid}\\]: QUIT: waits until the new master serves\n`), { after });
 	renameSync(path, `${path}.good`);
 	writeFileSync(path, '#!/bin/sh\nexec sleep 1000\n', { mode: 0o755 });
 	d.signal('SIGUSR2');
 	const pid = await until(() => d.children().find((p) => p.command === 'sleep 1000')?.pid, 'it sleeps');
 	d.signal('SIGQUIT');
-	await held(pid);
+	await held();
 	process.kill(pid, 'SIGKILL');
 	await d.waitLog(new RegExp(`upgrade failed: [^\n]*\n[^]*warn master\\[${d.pid}\\]: QUIT: dropped, since nobody would serve: send it again to end\n`));
 	assert.equal((await s.request(d, chat())).status, 200);
@@ -370,7 +370,7 @@ scenario('QUIT to the old master waits for the new one to serve, and is dropped 
 	d.signal('SIGUSR2');
 	const next = await until(() => d.children().find((p) => p.command.startsWith('/bin/sh'))?.pid, 'it waits');
 	d.signal('SIGQUIT');
-	await held(next);
+	await held(after);
 	assert.equal((await s.request(d, chat())).status, 200);
 	writeFileSync(`${path}.go`, 'go\n');
 	await d.waitLog(new RegExp(`the new master \\(pid ${next}\\) serves as well[^]*info master\\[${d.pid}\\]: QUIT: finishing open requests\n`), { after });
@@ -400,6 +400,54 @@ scenario('a new master that does not get ready is killed, and nothing is upgrade
 	await finish(d, next);
 	await end(d);
 }, { skip, ms: 120000 });
+
+// A program that the upgrade finds: Python that does `first`, and is then the real one.
+function before(path, first) {
+	renameSync(path, `${path}.good`);
+	writeFileSync(path, `#!/usr/bin/python3\nimport os, signal, sys, time\n${first}\nos.execv('${path}.good', sys.argv)\n`, { mode: 0o755 });
+}
+
+scenario('QUIT to the old master is dropped when the new one leaves before it has served', async (s) => {
+	const path = program(s);
+	const d = await start(s, {}, { binary: path });
+	const go = join(d.dir, 'go');
+	// TERM is there when the new master begins.
+	before(path, `signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); os.kill(os.getpid(), signal.SIGTERM)\nwhile not os.path.exists('${go}'): time.sleep(0.02)`);
+	d.signal('SIGUSR2');
+	await d.waitLog(/USR2: executing/);
+	d.signal('SIGQUIT');
+	await d.waitLog(/QUIT: waits until the new master/);
+	writeFileSync(go, '');
+	await d.waitLog(/upgrade failed: [^]*QUIT: dropped/);
+	assert.equal(d.exit, undefined);
+	assert.equal((await s.request(d, chat())).status, 200);
+}, { skip });
+
+scenario('QUIT waits also for an upgrade that waits for a reload', async (s) => {
+	const d = await start(s);
+	d.signal('SIGHUP');
+	await d.waitLog(/reading .* again/);
+	d.signal('SIGUSR2');
+	d.signal('SIGQUIT');
+	const [, pid] = await d.waitLog(/the new master \(pid (\d+)\) serves as well/);
+	await until(() => d.exit, 'the old master has ended', 20000);
+	follow(d, Number(pid));
+	assert.equal((await s.request(d, chat())).status, 200);
+	await end(d);
+}, { skip });
+
+scenario('USR2 and QUIT that come at once are an upgrade and its end', async (s) => {
+	const d = await start(s);
+	d.signal('SIGSTOP');
+	d.signal('SIGUSR2');
+	d.signal('SIGQUIT');
+	d.signal('SIGCONT');
+	const [, pid] = await d.waitLog(/the new master \(pid (\d+)\) serves as well/);
+	await until(() => d.exit, 'the old master has ended', 20000);
+	follow(d, Number(pid));
+	assert.equal((await s.request(d, chat())).status, 200);
+	await end(d);
+}, { skip });
 
 scenario('kill -9 of the old master in the middle of an upgrade: the new one serves on', async (s) => {
 	const d = await start(s);
