@@ -32,6 +32,8 @@ void reload_tell_unchanged(const struct family *f, const struct conf *c);
 /* The current generation, whose state says so already, rests: its workers drain, its resolver ends.
  * A reload that is in progress is undone. */
 void reload_rest(struct family *f);
+/* The current generation rests no more: workers of the same configuration serve again. */
+void reload_resume(struct family *f);
 /* Take a generation out of service: its workers drain (QUIT), its resolver ends. */
 void reload_retire(struct family *f, struct generation *g);
 /* Free every retired generation whose last child is gone. */

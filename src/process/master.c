@@ -491,8 +491,8 @@ static void
 come_back(struct master *m)
 {
 	scoreboard_set_generation(m->family.board, m->family.current->number);
-	if (rests(m) && m->family.coming == NULL)
-		m->reload_wanted = true;
+	if (rests(m))
+		reload_resume(&m->family);
 }
 
 static void

@@ -12,7 +12,7 @@
  * holds: each is logged with its place, and the old generation does not notice.
  *
  * A generation that rests (WINCH) is current without serving, and keeps its sockets: a reload ends
- * that.
+ * that, or the end of the other master. That needs no file, which may be one for the other.
  *
  * Rolling back drains those new workers that were ready, since clients may be with them already,
  * and kills the others. Called by master, from its loop. A master that is told to end in the
@@ -263,6 +263,30 @@ reload_rest(struct family *f)
 	}
 	dismiss(f, f->current);
 	reload_tell_ready(f);
+}
+
+static void
+refill(struct family *f, struct slot *s)
+{
+	if (s->child != NULL)
+		s->child->slot = NULL; /* it leaves */
+	s->child = NULL;
+	s->delay_s = 0;
+	s->given_up = false;
+	reap_replace(f, s, true);
+}
+
+void
+reload_resume(struct family *f)
+{
+	struct generation *g = f->current;
+	g->state = GENERATION_SERVING;
+	log_info("generation %u serves again", g->number);
+	for (unsigned i = 0; i < g->wanted; i++)
+		refill(f, &g->workers[i]);
+	if (resolver_needed(g->addresses))
+		refill(f, &g->resolver);
+	loop_later(f->loop, &f->changed);
 }
 
 void
