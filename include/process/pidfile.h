@@ -10,7 +10,8 @@
 #include <sys/types.h>
 
 struct pidfile {
-	int fd; /* -1: none */
+	int fd;     /* -1: none */
+	bool aside; /* under the other name */
 	char path[PATH_MAX];
 };
 
@@ -29,6 +30,8 @@ int pidfile_aside(struct pidfile *p);
  * errno. */
 int pidfile_back(struct pidfile *p, pid_t *holder);
 bool pidfile_is_aside(const struct pidfile *p);
+/* Is it the file there, by whatever name? To take it again would end in losing the lock. */
+bool pidfile_is(const struct pidfile *p, const char *path);
 /* Remove what another master set aside, for this one to take the name, and nobody holds. */
 void pidfile_clear_aside(const struct pidfile *p);
 /* In a child: close the descriptor only. The lock is the master's and stays. */

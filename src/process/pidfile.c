@@ -104,6 +104,7 @@ pidfile_take(struct pidfile *p, const char *path, pid_t *holder)
 {
 	int result;
 	p->fd = -1;
+	p->aside = false;
 	if (strlen(path) >= sizeof p->path) {
 		errno = ENAMETOOLONG;
 		return -1;
@@ -151,6 +152,7 @@ pidfile_aside(struct pidfile *p)
 	memcpy(to + len, ASIDE, sizeof ASIDE);
 	if (rename(p->path, to) != 0)
 		return -1;
+	p->aside = true;
 	memcpy(p->path, to, len + sizeof ASIDE);
 	return 0;
 }
@@ -169,6 +171,7 @@ pidfile_back(struct pidfile *p, pid_t *holder)
 		return 1;
 	if (rename(p->path, to) != 0)
 		return -1;
+	p->aside = false;
 	memcpy(p->path, to, len + 1);
 	return 0;
 }
@@ -176,8 +179,13 @@ pidfile_back(struct pidfile *p, pid_t *holder)
 bool
 pidfile_is_aside(const struct pidfile *p)
 {
-	size_t len = p->fd < 0 ? 0 : strlen(p->path), end = strlen(ASIDE);
-	return len > end && strcmp(p->path + len - end, ASIDE) == 0;
+	return p->fd >= 0 && p->aside;
+}
+
+bool
+pidfile_is(const struct pidfile *p, const char *path)
+{
+	return p->fd >= 0 && still_there(p->fd, path);
 }
 
 void

@@ -57,7 +57,7 @@ claim_pidfile(struct family *f, const struct conf *c)
 			"pid_file: cannot be changed while there is another master");
 		return -1;
 	}
-	if (c->pid_file.len == 0)
+	if (c->pid_file.len == 0 || pidfile_is(&f->pid, c->pid_file.p))
 		return 0;
 	int result = pidfile_take(&f->coming_pid, c->pid_file.p, &holder);
 	if (result == 0)
@@ -75,7 +75,7 @@ claim_pidfile(struct family *f, const struct conf *c)
 static void
 commit_pidfile(struct family *f, const struct conf *old, const struct conf *new)
 {
-	if (str_eq(old->pid_file, new->pid_file))
+	if (str_eq(old->pid_file, new->pid_file) || pidfile_is(&f->pid, new->pid_file.p))
 		return;
 	pidfile_remove(&f->pid);
 	f->pid = f->coming_pid;

@@ -511,6 +511,25 @@ scenario('the pid file is not changed by a reload while there are two masters', 
 	await end(d);
 }, { skip });
 
+scenario('a reload that writes the pid file\'s name in another way keeps file and lock', async (s) => {
+	const d = await start(s);
+	d.writeConfig(config({ pid_file: `${d.dir}/./pid` }));
+	d.signal('SIGHUP');
+	await d.waitLog(/ready: 2 workers, generation 2\n/);
+	assert.equal(read(d, 'pid'), `${d.pid}\n`);
+	assert.deepEqual(await d.run('-s', 'reopen').then((r) => [r.code, r.output]), [0, '']);
+}, { skip });
+
+scenario('a pid file whose own name ends in .oldbin keeps it when an upgrade fails', async (s) => {
+	const path = program(s);
+	const file = join(dirname(path), 'pid.oldbin');
+	const d = await start(s, { pid_file: file }, { binary: path });
+	rmSync(path);
+	d.signal('SIGUSR2');
+	await d.waitLog(/upgrade failed/);
+	assert.equal(readFileSync(file, 'utf8'), `${d.pid}\n`);
+}, { skip });
+
 scenario('a program with another layout of the tables starts them afresh, and says so', async (s) => {
 	const path = program(s);
 	const d = await start(s, {}, { binary: path });
