@@ -129,6 +129,9 @@ stand(struct master *m)
 	bool quiet = f->notify.quiet;
 	f->sockets.shared = f->elder.state != PEER_NONE || f->successor.peer.state != PEER_NONE;
 	ROW_SET(f->row->generation, own == PEER_SERVING ? f->current->number : 0);
+	if (own == PEER_SERVING && f->elder.state != PEER_SERVING &&
+		f->successor.peer.state != PEER_SERVING)
+		scoreboard_set_generation(f->board, f->current->number);
 	if (own == PEER_SERVING)
 		scoreboard_set_draining(f->board, false);
 	else if (own == PEER_RESTING || m->phase == QUITTING)
@@ -490,7 +493,6 @@ progress_leave(struct master *m)
 static void
 come_back(struct master *m)
 {
-	scoreboard_set_generation(m->family.board, m->family.current->number);
 	if (rests(m))
 		reload_resume(&m->family);
 }

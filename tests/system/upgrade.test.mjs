@@ -530,6 +530,16 @@ scenario('a pid file whose own name ends in .oldbin keeps it when an upgrade fai
 	assert.equal(readFileSync(file, 'utf8'), `${d.pid}\n`);
 }, { skip });
 
+scenario('the generation in the metrics is that of the master that is left', async (s) => {
+	const d = await start(s);
+	const pid = await upgrade(d);
+	d.signal('SIGHUP');
+	await d.waitLog(/ready: 2 workers, generation 3\n/);
+	await finish(d, pid);
+	assert.equal((await samples(s, d))('generation'), 2);
+	await end(d);
+}, { skip });
+
 scenario('a program with another layout of the tables starts them afresh, and says so', async (s) => {
 	const path = program(s);
 	const d = await start(s, {}, { binary: path });
