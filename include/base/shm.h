@@ -35,6 +35,8 @@ void shm_inherit(const char *name, int fd);
 void *shm_map(const char *name, uint32_t version, size_t size, bool any_size);
 /* NULL is harmless. */
 void shm_unmap(void *table);
+/* The table's owner finds that it is none, and will ask for another. */
+void shm_refuse(void *table);
 /* Why a table that was handed down was not taken; NULL: none was refused. */
 const char *shm_refused(void);
 /* Let go of what was handed down and not taken; why something was refused is forgotten as well. */

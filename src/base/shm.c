@@ -208,6 +208,15 @@ shm_unmap(void *table)
 		table_free(table_of(table));
 }
 
+void
+shm_refuse(void *table)
+{
+	struct table *t = table_of(table);
+
+	snprintf(refusal, sizeof refusal, "what was handed down as table %s is none", t->name);
+	table_free(t);
+}
+
 const char *
 shm_refused(void)
 {

@@ -79,6 +79,11 @@ limit_new(size_t buckets)
 	size_t sets = limit_size(buckets) / PLACES;
 	struct limit_table *t = shm_map("limits", LIMIT_VERSION, table_size(sets), true);
 
+	/* One that was handed down, and has not the sets that it tells of. */
+	if (t && t->head.size != table_size(t->sets > 0 ? t->sets : sets)) {
+		shm_refuse(t);
+		t = shm_map("limits", LIMIT_VERSION, table_size(sets), true);
+	}
 	if (!t || t->sets > 0)
 		return t;
 	t->sets = (uint32_t)sets;

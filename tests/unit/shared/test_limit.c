@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/shm.h"
 #include "net/clock.h"
 #include "shared/limit.h"
 
@@ -335,6 +336,43 @@ START_TEST(ten_times_more_keys_than_places)
 END_TEST
 
 /* A flood of new keys takes the places of those that owe least: who hammers stays limited. */
+static int handed_down;
+
+static void
+on_table(void *ctx, const char *name, int fd)
+{
+	if (strcmp(name, ctx) == 0)
+		handed_down = dup(fd);
+}
+
+/* As long as its head says, but too short for `sets`, which stands behind head and seed. */
+START_TEST(a_table_that_is_shorter_than_it_says_is_not_taken)
+{
+	static char limits[] = "limits";
+	static const uint32_t sets[] = { 0, 1, UINT32_MAX };
+	struct fake {
+		struct shm_head head;
+		uint64_t seed;
+		uint32_t sets;
+	};
+	for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+		struct fake *t = shm_map(limits, 3, sizeof *t, true);
+		ck_assert_ptr_nonnull(t);
+		t->sets = sets[i];
+		shm_each(on_table, limits);
+		shm_unmap(t);
+		shm_inherit(limits, handed_down);
+		struct limit_table *new = limit_new(100);
+		ck_assert_ptr_nonnull(new);
+		ck_assert_uint_eq(limit_buckets(new), 128);
+		ck_assert_str_eq(shm_refused(), "what was handed down as table limits is none");
+		ck_assert(limit_take(new, &hot, &rates[0], 0, NULL));
+		limit_free(new);
+		shm_forget();
+	}
+}
+END_TEST
+
 START_TEST(a_full_table_gives_up_the_bucket_that_is_free_first)
 {
 	struct limit_table *t = table_new(64);
@@ -588,6 +626,7 @@ main(void)
 	tcase_add_test(tcase, times_that_have_passed_do_not_come_back);
 	tcase_add_test(tcase, ten_times_more_keys_than_places);
 	tcase_add_test(tcase, a_full_table_gives_up_the_bucket_that_is_free_first);
+	tcase_add_test(tcase, a_table_that_is_shorter_than_it_says_is_not_taken);
 	tcase_add_loop_test(tcase, a_death_after_any_instruction_costs_one_request_at_most, 0, 3);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
