@@ -21,7 +21,8 @@ struct bound {
 
 struct sockets {
 	struct bound *all;
-	bool shared; /* another master has them too: files of unix sockets stay */
+	struct bound *left; /* closed; but the file stayed */
+	bool shared;        /* another master has them too: files of unix sockets stay */
 };
 
 /* What one generation wants of them. */
@@ -50,6 +51,9 @@ int sockets_claim(struct sockets *s, const struct conf *c, struct claim *out, co
 	void *ctx);
 /* Give up a claim; what nobody wants any more is closed. */
 void sockets_release(struct sockets *s, struct claim *c);
+/* When all children are gone: remove those files that stayed and that nobody listens at any more.
+ */
+void sockets_end(struct sockets *s);
 /* In a child: close every socket that is not in its claim (NULL: every one). */
 void sockets_keep(struct sockets *s, const struct claim *c);
 /*

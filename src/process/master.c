@@ -707,6 +707,7 @@ master_close(struct master *m)
 	/* What was inherited, and the start did not get to. */
 	struct claim nothing = { 0 };
 	sockets_release(&f->sockets, &nothing);
+	sockets_end(&f->sockets);
 	shm_forget();
 	conf_files_free(&f->files);
 	series_close(&f->counts);

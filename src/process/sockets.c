@@ -6,7 +6,7 @@
  * the addresses as configured: with port 0 the kernel chooses, and the choice stays for as long
  * as the configuration says the same. Sockets that a new master inherits wait in the list for the
  * first claim. A unix socket's file goes with the socket, unless somebody else has the socket too:
- * another master, or whoever handed it down.
+ * whoever handed it down, or another master; then it is looked at again at the end.
  *
  *	claim for the coming generation ──commit─────> release the old one's: closes the dropped
  *	                                └─roll back──> release the coming one's: closes the new
@@ -215,6 +215,24 @@ close_unused(struct sockets *s)
 		if (b->own_file && !s->shared)
 			sock_file_remove(&b->address, &b->file);
 		close(b->fd);
+		if (b->own_file && s->shared) {
+			b->next = s->left;
+			s->left = b;
+		} else {
+			mem_put(b, sizeof *b);
+		}
+	}
+}
+
+void
+sockets_end(struct sockets *s)
+{
+	while (s->left != NULL) {
+		struct bound *b = s->left;
+		s->left = b->next;
+		/* Where nobody answers: the other master may be gone, or not want it. */
+		if (sock_file_is(&b->address, &b->file))
+			sock_file_clear(&b->address);
 		mem_put(b, sizeof *b);
 	}
 }

@@ -687,3 +687,29 @@ scenario('a unix socket and TLS sessions go over, and the socket goes with the l
 	await end(d);
 	assert.equal(existsSync(path), false);
 }, { skip });
+
+scenario('the file of a unix socket goes with the last master that listens there', async (s) => {
+	const dir = s.temporaryDirectory();
+	chmodSync(dir, 0o755);
+	const [a, b] = [join(dir, 'a'), join(dir, 'b')];
+	const listen = (path) => [{ address: '127.0.0.1', port: 0 }, { address: `unix:${path}` }];
+	const d = await start(s, { listen: listen(a) });
+	d.writeConfig(config({ listen: listen(b) }));
+	process.kill(await upgrade(d), 'SIGQUIT'); // and back
+	await d.waitLog(/the new master .*: this one goes on\n/, { ms: 20000 });
+	assert.deepEqual([existsSync(a), existsSync(b)], [true, false]);
+	assert.equal((await s.request({ path: a }, chat())).status, 200);
+	await finish(d, await upgrade(d));
+	assert.deepEqual([existsSync(a), existsSync(b)], [false, true]);
+	assert.equal((await s.request({ path: b }, chat())).status, 200);
+	// Both end at the same time.
+	const old = d.pid;
+	const after = d.log.length;
+	d.signal('SIGUSR2');
+	const pid = Number((await d.waitLog(/the new master \(pid (\d+)\) serves as well/, { after, ms: 20000 }))[1]);
+	d.processes();
+	process.kill(pid, 'SIGTERM');
+	process.kill(old, 'SIGTERM');
+	await until(() => !alive(old) && !alive(pid), 'both have ended', 20000);
+	assert.equal(existsSync(b), false);
+}, { skip });
