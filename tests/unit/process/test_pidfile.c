@@ -275,7 +275,27 @@ START_TEST(what_a_dead_one_set_aside_is_removed)
 }
 END_TEST
 
-UNIT_MAIN("process/pidfile", set_aside_for_another_and_taken_back,
-	what_a_dead_one_set_aside_is_removed, taken_written_and_removed,
-	second_owner_is_told_who_holds_it, stale_file_is_overwritten_whole,
-	forked_child_does_not_hold_it, file_that_is_no_longer_ours_stays, failures_have_an_errno)
+START_TEST(it_is_the_same_file_by_any_name_and_aside_by_what_was_done)
+{
+	struct pidfile p, none = { .fd = -1 };
+	char other[80];
+	pid_t holder;
+	make_dir();
+	snprintf(path, sizeof path, "%s/x.oldbin", dir);
+	ck_assert_int_eq(pidfile_take(&p, path, &holder), 0);
+	ck_assert(!pidfile_is_aside(&p));
+	snprintf(other, sizeof other, "%s/./x.oldbin", dir);
+	ck_assert(pidfile_is(&p, other));
+	ck_assert(pidfile_is(&p, path));
+	ck_assert(!pidfile_is(&p, "/dev/null"));
+	ck_assert(!pidfile_is(&none, path));
+	pidfile_remove(&p);
+	remove_dir();
+}
+END_TEST
+
+UNIT_MAIN("process/pidfile", it_is_the_same_file_by_any_name_and_aside_by_what_was_done,
+	set_aside_for_another_and_taken_back, what_a_dead_one_set_aside_is_removed,
+	taken_written_and_removed, second_owner_is_told_who_holds_it,
+	stale_file_is_overwritten_whole, forked_child_does_not_hold_it,
+	file_that_is_no_longer_ours_stays, failures_have_an_errno)
