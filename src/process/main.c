@@ -145,10 +145,12 @@ client_name_of(const char *name)
 static void
 parse(int argc, char **argv, struct command *c)
 {
+	const char *taken = NULL;
 	int option;
 	opterr = 0;
 	while ((option = getopt(argc, argv, ":c:Dk:p:s:tTVh")) != -1) {
 		char name[2] = { (char)optopt, '\0' };
+		taken = optarg;
 		switch (option) {
 		case 'c':
 			c->options.path = optarg;
@@ -190,6 +192,9 @@ parse(int argc, char **argv, struct command *c)
 		misused("-k stands alone: other options mean nothing to it", "");
 	if (optind < argc)
 		misused("unexpected argument: ", argv[optind]);
+	/* Options that an upgrade adds would not be any behind it. */
+	if (argv[optind - 1] != taken && strcmp(argv[optind - 1], "--") == 0)
+		argv[optind - 1] = NULL;
 }
 
 /* An error of the configuration, before there is a log. */

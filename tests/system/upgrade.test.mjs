@@ -713,3 +713,10 @@ scenario('the file of a unix socket goes with the last master that listens there
 	await until(() => !alive(old) && !alive(pid), 'both have ended', 20000);
 	assert.equal(existsSync(b), false);
 }, { skip });
+
+scenario('a command line that ends in -- can be upgraded', async (s) => {
+	const path = program(s);
+	const d = await start(s, {}, { binary: path, args: ['-c', 'api-router.conf', '--'] });
+	await finish(d, await upgrade(d));
+	await end(d);
+}, { skip });
