@@ -23,7 +23,8 @@ struct wire {
 	bool ahead; /* TLS: bytes wait that nobody wants now, and what is behind them is unseen */
 	bool shutting; /* TLS: close_notify waits for room */
 	int8_t end; /* TLS: how it ended, found behind bytes that were returned first; 0 when not */
-	bool broken; /* no orderly end of TLS is possible any more */
+	uint8_t reads; /* TLS: from the socket, that the present call may still make */
+	bool broken;   /* no orderly end of TLS is possible any more */
 };
 
 /* What wire_read returns when there are no bytes. */
@@ -58,7 +59,8 @@ void wire_park(struct wire *w);
 /* Is a parked connection still good to send a request on: open, and with nothing unexpected to read
  * (TLS: session tickets are read and are no harm)? */
 bool wire_idle_ok(struct wire *w);
-/* Read what is there, at most `size`. A return less than `size` has drained it. */
+/* Read what is there, at most `size`. A return less than `size` has drained it, but for TLS in
+ * many small records: poll tells of the rest. */
 long wire_read(struct wire *w, void *p, size_t size);
 /* Send from the vector. Bytes taken (0: none now), or WIRE_BROKEN. After a short write of TLS the
  * same bytes must come first again. */

@@ -6,6 +6,10 @@
  * may hold decrypted bytes that poll knows nothing of; both are hidden here: want is translated,
  * and a wire with such bytes is called again in the next turn.
  *
+ * Whatever a peer sends in TLS that is no data (key updates, attempts to renegotiate), OpenSSL
+ * would take it for as long as it comes, and nobody else would be served. So each call has a number
+ * of reads, after which it waits as if no more were there: poll tells of the rest.
+ *
  * The end of a TLS stream without close_notify is told apart (WIRE_CUT): somebody may have cut the
  * reply.
  */
@@ -22,6 +26,7 @@
 #include "net/tls_server.h"
 
 #define RECORD 16384 /* plain bytes in a TLS record, RFC 8446 5.1 */
+#define READS 64     /* from the socket in one call; a record takes two */
 
 static unsigned
 poll_want(const struct wire *w)
@@ -39,6 +44,45 @@ poll_want(const struct wire *w)
 	return want;
 }
 
+/* BIO_callback_fn_ex: called before each operation, and behind it. */
+static long
+on_bio(BIO *bio, int operation, const char *p, size_t len, int i, long l, int result, size_t *done)
+{
+	struct wire *w = (struct wire *)(void *)BIO_get_callback_arg(bio);
+
+	(void)p, (void)len, (void)i, (void)l, (void)done;
+	if (operation != BIO_CB_READ)
+		return result;
+	if (w->reads == 0) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	w->reads--;
+	return result;
+}
+
+/* What `ssl` reads and writes is this wire's. 0, or -1 without memory. */
+static int
+attach(struct wire *w, SSL *ssl)
+{
+	w->ssl = ssl;
+	if (!ssl || SSL_set_fd(ssl, w->watch.fd) != 1)
+		return -1;
+	BIO_set_callback_ex(SSL_get_rbio(ssl), on_bio);
+	BIO_set_callback_arg(SSL_get_rbio(ssl), (char *)w);
+	w->handshaking = true;
+	return 0;
+}
+
+/* Before each call that may read. */
+static void
+begin_call(struct wire *w)
+{
+	ERR_clear_error();
+	errno = 0;
+	w->reads = READS;
+}
+
 /* Something is there to be read, and the owner wants to know only whether it is the end. */
 static unsigned
 look_for_end(struct wire *w)
@@ -48,7 +92,7 @@ look_for_end(struct wire *w)
 
 	if (w->ahead)
 		return 0;
-	ERR_clear_error();
+	begin_call(w);
 	n = SSL_peek(w->ssl, &byte, 1);
 	why = SSL_get_error(w->ssl, n);
 	if (n <= 0 && why == SSL_ERROR_WANT_READ)
@@ -118,11 +162,7 @@ wire_is_open(const struct wire *w)
 int
 wire_start_tls(struct wire *w, struct tls_context *c, struct str server_name)
 {
-	w->ssl = tls_client_ssl(c, server_name);
-	if (!w->ssl || SSL_set_fd(w->ssl, w->watch.fd) != 1)
-		return -1;
-	w->handshaking = true;
-	return 0;
+	return attach(w, tls_client_ssl(c, server_name));
 }
 
 int
@@ -132,11 +172,7 @@ wire_accept_tls(struct wire *w, const struct tls_context *c)
 
 	if (recv(w->watch.fd, &byte, 1, MSG_PEEK) == 1 && byte >= 'A' && byte <= 'Z')
 		return 0;
-	w->ssl = tls_server_ssl(c);
-	if (!w->ssl || SSL_set_fd(w->ssl, w->watch.fd) != 1)
-		return -1;
-	w->handshaking = true;
-	return 1;
+	return attach(w, tls_server_ssl(c)) < 0 ? -1 : 1;
 }
 
 /* Did TLS fail since the peer has gone? `why` is what SSL_get_error said. */
@@ -153,8 +189,7 @@ wire_handshake(struct wire *w, char *err, size_t err_size)
 {
 	int result, why;
 
-	ERR_clear_error();
-	errno = 0;
+	begin_call(w);
 	result = SSL_do_handshake(w->ssl);
 	if (result == 1) {
 		w->handshaking = false;
@@ -211,10 +246,10 @@ wire_idle_ok(struct wire *w)
 	if (w->end != 0 || w->broken)
 		return false;
 	if (w->ssl) {
-		ERR_clear_error();
+		begin_call(w);
 		if (SSL_peek(w->ssl, &byte, 1) > 0)
 			return false;
-		return SSL_get_error(w->ssl, -1) == SSL_ERROR_WANT_READ;
+		return SSL_get_error(w->ssl, -1) == SSL_ERROR_WANT_READ && w->reads > 0;
 	}
 	return recv(w->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
 		(errno == EAGAIN || errno == EWOULDBLOCK);
@@ -245,6 +280,7 @@ tls_read(struct wire *w, char *p, size_t size)
 	if (w->end != 0)
 		return w->end;
 	w->read_needs_write = w->ahead = false;
+	begin_call(w);
 	while (got < size) {
 		size_t room = size - got;
 		int n;
@@ -318,7 +354,7 @@ tls_writev(struct wire *w, const struct iovec *iov, int n)
 	while ((len = gather(record, iov, n, sent)) > 0) {
 		int result, why;
 
-		ERR_clear_error();
+		begin_call(w);
 		result = SSL_write(w->ssl, record, (int)len);
 		explicit_bzero(record, len); /* it may be a head with a key: the stack is dumped */
 		if (result > 0) {

@@ -584,8 +584,45 @@ START_TEST(test_served_failure)
 }
 END_TEST
 
-UNIT_MAIN("net/wire", test_served_bytes, test_served_end, test_served_ahead,
-	test_served_shut_when_full, test_served_letters, test_served_failure, test_plain,
-	test_plain_full, test_plain_idle, test_tls_bytes, test_tls_pause, test_tls_ends_in_order,
-	test_tls_is_cut, test_tls_broken, test_tls_our_end, test_tls_idle, test_tls_wrong_name,
-	test_tls_no_tls)
+static void
+send_key_updates(int n)
+{
+	while (n-- > 0) {
+		ck_assert_int_eq(SSL_key_update(server, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		ck_assert_int_eq(SSL_do_handshake(server), 1);
+	}
+}
+
+/* What is no data is taken a little at a time: a peer that sends nothing else, without end, must
+ * not keep everybody waiting; nor one that sends a byte now and then. */
+START_TEST(test_served_key_updates)
+{
+	open_served();
+	send_key_updates(150);
+	ck_assert_int_eq(SSL_write(server, "late", 4), 4);
+	ck_assert(!wire_idle_ok(&wire)); /* what is behind them is not known */
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	turns(2);
+	ck_assert_uint_eq(told, 2);
+	ck_assert_uint_eq(got_len, 0);
+	turns(20);
+	ck_assert_uint_eq(got_len, 4);
+	ck_assert_mem_eq(got, "late", 4);
+	ck_assert_uint_lt(told, 10);
+	for (int i = 0; i < 10; i++) {
+		send_key_updates(9);
+		ck_assert_int_eq(SSL_write(server, "x", 1), 1);
+	}
+	turns(1);
+	ck_assert_uint_lt(got_len, 4 + 5);
+	turns(10);
+	ck_assert_uint_eq(got_len, 4 + 10);
+	close_tls();
+}
+END_TEST
+
+UNIT_MAIN("net/wire", test_served_key_updates, test_served_bytes, test_served_end,
+	test_served_ahead, test_served_shut_when_full, test_served_letters, test_served_failure,
+	test_plain, test_plain_full, test_plain_idle, test_tls_bytes, test_tls_pause,
+	test_tls_ends_in_order, test_tls_is_cut, test_tls_broken, test_tls_our_end, test_tls_idle,
+	test_tls_wrong_name, test_tls_no_tls)
