@@ -134,14 +134,18 @@ wire_on_ready(struct loop_watch *watch, unsigned ready)
 		w->on_ready(w, ready);
 }
 
-/* Decrypted bytes are waiting and the owner wants to read. */
+/* Decrypted bytes are waiting and the owner wants to read, or to know of the end that is there. */
 static void
 wire_again(struct loop_later *later)
 {
 	struct wire *w = (struct wire *)((char *)later - offsetof(struct wire, again));
 
-	if (loop_has(&w->watch) && (w->want & WANT_READ))
+	if (!loop_has(&w->watch))
+		return;
+	if (w->want & WANT_READ)
 		w->on_ready(w, READY_READ);
+	else if ((w->want & WANT_HANGUP) && w->end != 0)
+		w->on_ready(w, READY_HANGUP);
 }
 
 void
@@ -217,10 +221,10 @@ wire_handshake(struct wire *w, char *err, size_t err_size)
 int
 wire_want(struct wire *w, unsigned want)
 {
-	bool more = (want & ~w->want & WANT_READ) && w->ssl && !w->handshaking &&
-		(w->end != 0 || SSL_has_pending(w->ssl));
+	unsigned added = w->ssl && !w->handshaking ? want & ~w->want : 0;
 
-	if (more)
+	if (((added & (WANT_READ | WANT_HANGUP)) && w->end != 0) ||
+		((added & WANT_READ) && SSL_has_pending(w->ssl)))
 		loop_later(w->loop, &w->again);
 	if (loop_has(&w->watch) && w->want == want && !w->ssl)
 		return 0;

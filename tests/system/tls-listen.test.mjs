@@ -398,18 +398,21 @@ scenario('a crowd of handshakes is served, and others between them', async (s) =
 // ---- how connections end
 
 // TLS whose close_notify is all that the other side sees: the TCP connection stays open.
-async function closable(s, port) {
+async function closable(s, port, version) {
 	const raw = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
 	s.keep({ stop: () => raw.destroy() });
 	raw.on('error', () => {});
 	const between = new Duplex({
 		read: () => raw.resume(),
-		write: (data, _, done) => raw.write(data, () => done()),
+		write(data, _, done) {
+			raw.write(data);
+			done();
+		},
 		final: (done) => done(),
 	});
 	raw.on('data', (data) => between.push(data) || raw.pause());
 	raw.on('end', () => between.push(null));
-	const socket = tls.connect({ socket: between, servername: 'localhost', ...trusting() });
+	const socket = tls.connect({ socket: between, servername: 'localhost', ...(version ? only(version) : trusting()) });
 	socket.on('error', () => {});
 	await new Promise((done) => socket.once('secureConnect', done));
 	return { socket, raw };
@@ -448,6 +451,22 @@ scenario('a client that goes away while it waits is noticed, however it goes', a
 		await conn.closed();
 	}
 	await until(() => d.access.filter((l) => l.end === 'client_gone').length === 9, 'all nine were noticed');
+});
+
+scenario('a close_notify that comes together with the request is noticed too', async (s) => {
+	const provider = await s.peer();
+	const d = await s.daemon(config({ providers: { p: { base_url: `${provider.url}/v1`, models: ['m'] } } }));
+	for (const version of versions) {
+		const { socket, raw } = await closable(s, d.listeners[0].port, version);
+		raw.cork();
+		socket.write(waiting);
+		socket.end();
+		await new Promise((done) => socket.once('finish', done));
+		raw.uncork();
+		const { conn } = await provider.request();
+		await conn.closed();
+	}
+	await until(() => d.access.filter((l) => l.end === 'client_gone').length === versions.length, 'both were noticed');
 });
 
 scenario('a request behind the one that runs is kept and answered', async (s) => {

@@ -621,8 +621,24 @@ START_TEST(test_served_key_updates)
 }
 END_TEST
 
-UNIT_MAIN("net/wire", test_served_key_updates, test_served_bytes, test_served_end,
-	test_served_ahead, test_served_shut_when_full, test_served_letters, test_served_failure,
-	test_plain, test_plain_full, test_plain_idle, test_tls_bytes, test_tls_pause,
-	test_tls_ends_in_order, test_tls_is_cut, test_tls_broken, test_tls_our_end, test_tls_idle,
-	test_tls_wrong_name, test_tls_no_tls)
+/* An end that came right behind bytes that were read is told as well as one that comes later. */
+START_TEST(test_served_end_behind_bytes)
+{
+	open_served();
+	ck_assert_int_eq(wire_want(&wire, WANT_READ), 0);
+	ck_assert_int_eq(SSL_write(server, "last", 4), 4);
+	SSL_shutdown(server); /* and the connection stays open */
+	ck_assert_int_eq(wire_read(&wire, got, 1000), 4);
+	ck_assert_int_eq(wire_want(&wire, WANT_HANGUP), 0);
+	turns(3);
+	ck_assert_uint_eq(told, 1);
+	ck_assert_uint_eq(told_ready, READY_HANGUP);
+	close_tls();
+}
+END_TEST
+
+UNIT_MAIN("net/wire", test_served_end_behind_bytes, test_served_key_updates, test_served_bytes,
+	test_served_end, test_served_ahead, test_served_shut_when_full, test_served_letters,
+	test_served_failure, test_plain, test_plain_full, test_plain_idle, test_tls_bytes,
+	test_tls_pause, test_tls_ends_in_order, test_tls_is_cut, test_tls_broken, test_tls_our_end,
+	test_tls_idle, test_tls_wrong_name, test_tls_no_tls)
