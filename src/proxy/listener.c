@@ -77,16 +77,6 @@ away_ms(const struct listeners *l)
 	return ms < AWAY_MS ? ms : AWAY_MS;
 }
 
-static void
-come_back(struct listeners *l)
-{
-	l->away_since_ms = 0;
-	for (size_t i = 0; i < l->n; i++)
-		if (!loop_has(&l->all[i].watch) &&
-			loop_add(l->proxy->loop, &l->all[i].watch, WANT_READ) < 0)
-			log_error("no memory to listen");
-}
-
 /* Connections from clients that there may be: each may need another one to a provider. */
 static void
 look_at_limit(struct listeners *l)
@@ -136,6 +126,20 @@ none_left(struct listeners *l, int error)
 		log_warn("cannot accept connections: %s", strerror(error));
 	l->told_ms = clock_ms();
 	go_away(l, NO_DESCRIPTORS_MS);
+}
+
+/* Where the loop has no room for the sockets, they are away once more. */
+static void
+come_back(struct listeners *l)
+{
+	l->away_since_ms = 0;
+	for (size_t i = 0; i < l->n; i++) {
+		if (loop_has(&l->all[i].watch) ||
+			loop_add(l->proxy->loop, &l->all[i].watch, WANT_READ) == 0)
+			continue;
+		none_left(l, ENOMEM);
+		return;
+	}
 }
 
 /* Has accept failed for this one connection only? Its errors come up there (accept(2)). */
