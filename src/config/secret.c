@@ -283,7 +283,7 @@ read_file(struct str path, struct arena *a, struct str *value, const char **warn
 	size_t err_size)
 {
 	char text[FILE_MOST];
-	bool open_to_others = false;
+	bool open_to_others = false, cut;
 	struct str name = arena_copy(a, path), line;
 	ssize_t n;
 
@@ -297,12 +297,14 @@ read_file(struct str path, struct arena *a, struct str *value, const char **warn
 		snprintf(err, err_size, "cannot read %s: %s", name.p, strerror(errno));
 		return -1;
 	}
-	line = first_line((struct str){ text, (size_t)n });
+	line = (struct str){ text, (size_t)n };
+	cut = str_index(line, '\n') == sizeof text;
+	line = first_line(line);
 	*value = arena_copy(a, line);
 	secret_wipe(text, (size_t)n);
 	if (open_to_others)
 		*warning = "the file can be read by every user of this machine: chmod o-r";
-	if (line.len == sizeof text || !value->p) {
+	if (cut || !value->p) {
 		snprintf(err, err_size,
 			value->p ? "the first line of %s is too long" : "no memory for %s", name.p);
 		return -1;
