@@ -2,7 +2,7 @@
 // time, each in a process of its own; show what failed and, at the end, how many passed.
 
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const args = process.argv.slice(2);
@@ -10,11 +10,13 @@ const option = (name, otherwise) => {
 	const at = args.indexOf(name);
 	return at < 0 ? otherwise : args.splice(at, 2)[1];
 };
-const jobs = Number(option('--jobs', '2'));
+const jobs = Number(option('--jobs', '3'));
 const only = option('--only', '');
 const [directory] = args;
-const files = readdirSync(directory).filter((f) => f.endsWith('.test.mjs') && f.includes(only)).sort()
-	.map((f) => join(directory, f));
+// The largest first: they last longest, and would be waited for at the end.
+const size = (f) => statSync(f).size;
+const files = readdirSync(directory).filter((f) => f.endsWith('.test.mjs') && f.includes(only)).map((f) => join(directory, f))
+	.sort((a, b) => size(b) - size(a));
 
 const total = { pass: 0, fail: 0, skipped: 0 };
 const children = new Set();
