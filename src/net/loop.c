@@ -10,8 +10,8 @@
  *
  * A poll costs by the descriptor, and several times as much when it sleeps. So there are two sets.
  * Who is patient (WANT_PATIENT: unfinished heads, slow bodies) and has been quiet for a while goes
- * from the hot set, if that is large, to the cold one, which is looked at every SWEEP_MS; what is
- * ready there is hot again.
+ * from the hot set, if that is large, to the cold one, which is looked at a slice a turn, all of it
+ * within SWEEP_MS or a few more; what is ready there is hot again.
  *
  * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`; when its old
  * key comes up, it is put back with the new one. A timeout that is pushed on with every byte
@@ -20,8 +20,7 @@
  * A turn: poll (until the next key, or not at all when work waits) - refresh the clock - dispatch -
  * timers - deferred work. Nothing fails but the growth of an array: loop_add then returns -1. Heap
  * room is made when a timer enters: a process without memory for a pointer aborts. Where poll
- * itself refuses (a lowered limit of descriptors, no memory) the loop goes on in parts and never
- * spins.
+ * refuses (a lowered limit of descriptors, no memory) the loop goes on in parts and never spins.
  */
 #include "net/loop.h"
 
@@ -39,7 +38,8 @@
 #define PAUSE_MS 10   /* between two looks where poll refuses to wait */
 #define COOL_MS 100   /* who is patient and quiet from one look to the next goes to the cold set */
 #define COOL_LEAST 32 /* watches in the hot set, for that to be worth a sweep */
-#define SWEEP_MS 20
+#define SWEEP_MS 20   /* from one look at a cold watch to the next */
+#define SLICE 64      /* cold watches that are looked at in one turn, so that nobody waits for it */
 
 struct set {
 	struct pollfd *polls;
@@ -50,6 +50,7 @@ struct set {
 struct loop {
 	struct set hot, cold;
 	uint64_t cool_ms, sweep_ms; /* when the next look is due */
+	size_t swept;               /* where the next slice of the cold set begins */
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
 	struct loop_later *later, **later_end;
@@ -390,14 +391,14 @@ run_later(struct loop *l)
  * nothing is ready a pause stands for the wait.
  */
 static int
-poll_parts(const struct set *s, int wait_ms)
+poll_parts(struct pollfd *polls, size_t count, int wait_ms)
 {
-	size_t part = s->n, done = 0;
+	size_t part = count, done = 0;
 	int found = 0;
 
-	while (done < s->n && part > 0) {
-		size_t some = s->n - done < part ? s->n - done : part;
-		int n = poll(s->polls + done, (nfds_t)some, 0);
+	while (done < count && part > 0) {
+		size_t some = count - done < part ? count - done : part;
+		int n = poll(polls + done, (nfds_t)some, 0);
 
 		if (n < 0 && errno != EINTR)
 			part = some / 2;
@@ -412,17 +413,18 @@ poll_parts(const struct set *s, int wait_ms)
 }
 
 static int
-poll_set(const struct set *s, int wait_ms)
+poll_some(struct pollfd *polls, size_t count, int wait_ms)
 {
-	int found = poll(s->polls, (nfds_t)s->n, wait_ms);
+	int found = poll(polls, (nfds_t)count, wait_ms);
 
-	return found < 0 && errno != EINTR ? poll_parts(s, wait_ms) : found;
+	return found < 0 && errno != EINTR ? poll_parts(polls, count, wait_ms) : found;
 }
 
+/* Those from `from` on up to `to`, of which so many are ready. */
 static void
-dispatch(struct loop *l, struct set *s, int found)
+dispatch(struct loop *l, struct set *s, size_t from, size_t to, int found)
 {
-	for (size_t i = s->n; found > 0 && i-- > 0;) {
+	for (size_t i = to; found > 0 && i-- > from;) {
 		struct loop_watch *w;
 		short revents;
 
@@ -437,6 +439,20 @@ dispatch(struct loop *l, struct set *s, int found)
 		stir(l, w);
 		w->on_ready(w, ready_of(revents));
 	}
+}
+
+/* A slice of the cold set; the next one is due so that all have their turn within SWEEP_MS. */
+static void
+sweep(struct loop *l, uint64_t now)
+{
+	struct set *s = &l->cold;
+	size_t from = l->swept < s->n ? l->swept : 0,
+	       to = from + SLICE < s->n ? from + SLICE : s->n;
+	size_t slices = (s->n + SLICE - 1) / SLICE;
+
+	l->swept = to;
+	l->sweep_ms = now + (slices < SWEEP_MS ? SWEEP_MS / slices : 1);
+	dispatch(l, s, from, to, poll_some(s->polls + from, to - from, 0));
 }
 
 /* Who is patient and has been quiet since the last look goes to the cold set. */
@@ -460,10 +476,8 @@ look(struct loop *l)
 {
 	uint64_t now = clock_ms();
 
-	if (l->cold.n > 0 && now >= l->sweep_ms) {
-		l->sweep_ms = now + SWEEP_MS;
-		dispatch(l, &l->cold, poll_set(&l->cold, 0));
-	}
+	if (l->cold.n > 0 && now >= l->sweep_ms)
+		sweep(l, now);
 	if (now >= l->cool_ms) {
 		l->cool_ms = now + COOL_MS;
 		cool(l);
@@ -476,9 +490,9 @@ loop_turn(struct loop *l, int max_ms)
 	int found;
 
 	registers_wipe();
-	found = poll_set(&l->hot, sleep_ms(l, max_ms));
+	found = poll_some(l->hot.polls, l->hot.n, sleep_ms(l, max_ms));
 	clock_refresh();
-	dispatch(l, &l->hot, found);
+	dispatch(l, &l->hot, 0, l->hot.n, found);
 	look(l);
 	run_timers(l);
 	run_later(l);

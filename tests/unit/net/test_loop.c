@@ -14,7 +14,7 @@
 #include "net/sock.h"
 #include "unit.h"
 
-#define MANY 40
+#define MANY 100
 
 static struct loop *loop;
 
@@ -506,11 +506,16 @@ START_TEST(test_patient_ones_are_told_late_once_they_are_quiet)
 	turn_after(&now, 1);
 	ck_assert_uint_eq(peers[9].told, 1);
 	ck_assert_uint_eq(peers[1].told, 0);
-	turn_after(&now, 20);
+	turn_after(&now, 10); /* two slices, of which each has its turn */
+	turn_after(&now, 10);
 	ck_assert_uint_eq(peers[1].told, 1);
 	ck_assert_uint_eq(peers[7].told, 0);
 	turn_after(&now, 1); /* and is hot again: as long as there is something to read */
 	ck_assert_uint_eq(peers[1].told, 2);
+	say(MANY - 2);
+	turn_after(&now, 10);
+	turn_after(&now, 10);
+	ck_assert_uint_ge(peers[MANY - 2].told, 1);
 	close_all();
 }
 END_TEST
