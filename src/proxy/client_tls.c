@@ -22,7 +22,7 @@
 #include "net/clock.h"
 #include "net/tls_server.h"
 
-#define STEPS_US 500 /* of a turn of the loop; the step that goes beyond is the last */
+#define STEPS_US 100 /* of a turn of the loop; the step that goes beyond is the last */
 
 static void
 plain_request(struct client *c)
