@@ -403,6 +403,11 @@ scenario('limits.connections: a slow body, a reply that is not taken and a last 
 	const deaf = await s.connect(d);
 	deaf.pause();
 	await deaf.send('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2000)); // more than any socket takes
+	await until(async () => {
+		const { length } = d.stdout;
+		await later(200);
+		return d.stdout.length === length;
+	}, 'its replies are not taken any more');
 	const last = await s.connect(d);
 	await last.send('GET / HTTP/1.0\r\n\r\n');
 	assert.equal((await last.readReply()).status, 200);
