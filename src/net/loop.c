@@ -36,7 +36,7 @@
 
 #define LATER_ROUNDS 4
 #define PAUSE_MS 10   /* between two looks where poll refuses to wait */
-#define COOL_MS 100   /* who is patient and quiet from one look to the next goes to the cold set */
+#define COOL_MS 40    /* who is patient and quiet from one look to the next goes to the cold set */
 #define COOL_LEAST 32 /* watches in the hot set, for that to be worth a sweep */
 #define SWEEP_MS 20   /* from one look at a cold watch to the next */
 #define SLICE 64      /* cold watches that are looked at in one turn, so that nobody waits for it */
