@@ -96,7 +96,7 @@ export function parse(page) {
 			stack.at(-1).text?.push(line);
 		}
 	}
-	const inherit = (items) => items.toReversed().forEach((item, i, back) => {
+	const inherit = (items) => [...items].reverse().forEach((item, i, back) => {
 		inherit(item.items);
 		if (item.text.length === 0 && item.items.length === 0 && i > 0)
 			item.text = back[i - 1].text;

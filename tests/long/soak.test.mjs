@@ -31,7 +31,7 @@ function sample({ d, load }, began) {
 	return { second: Math.round((Date.now() - began) / 1000), pss: d.pss(), descriptors, processes: processes.length, open: load.now.open };
 }
 
-const median = (all) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)];
+const median = (all) => [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)];
 
 // A curve of 72 columns, each the median of its part of the time, from 0 up.
 function plot(title, values, unit) {

@@ -282,12 +282,12 @@ scenario('reloads with TLS leave the master as it was', async (s) => {
 	const rounds = async (n) => {
 		for (let i = 0; i < n; i++)
 			await reload(d);
-		await until(() => workers(d).length === 1, 'the old workers have gone');
+		await until(() => d.children().length === 1, 'the old workers have gone');
 	};
 	await rounds(20);
 	const files = descriptorCount(d.pid), kib = residentKib(d.pid);
 	await rounds(60);
-	assert.equal(descriptorCount(d.pid), files);
+	await until(() => descriptorCount(d.pid) <= files, 'no descriptor is left');
 	if (!underValgrind && !process.env.API_ROUTER_BUILD?.includes('san'))
 		assert.ok(residentKib(d.pid) - kib < 300, `${residentKib(d.pid) - kib} KiB more after 60 reloads`);
 }, { ms: 120000 });
