@@ -489,23 +489,14 @@ progress_leave(struct master *m)
 	}
 }
 
-/* The other master serves no more: this one does, also if it had been told to rest meanwhile. */
-static void
-come_back(struct master *m)
-{
-	if (rests(m))
-		reload_resume(&m->family);
-}
-
 static void
 progress(struct loop_later *l)
 {
 	struct master *m =
 		(struct master *)(void *)((char *)l - offsetof(struct master, family.changed));
-	bool alone = upgrade_progress(&m->family);
-	if (alone && m->phase == SERVING)
-		come_back(m);
-	quit_or_stay(m);
+	/* The other master serves no more: this one does, also if it had been told to rest. */
+	if (upgrade_progress(&m->family) && rests(m))
+		reload_resume(&m->family);
 	if (m->phase == STARTING)
 		progress_start(m);
 	if (m->phase == SERVING)
