@@ -134,8 +134,11 @@ stand(struct master *m)
 		scoreboard_set_generation(f->board, f->current->number);
 	if (own == PEER_SERVING)
 		scoreboard_set_draining(f->board, false);
-	else if (own == PEER_RESTING || m->phase == QUITTING)
+	else if (own == PEER_RESTING || m->phase == QUITTING) {
 		scoreboard_set_draining(f->board, !is_served(f));
+		if (is_served(f)) /* the other began to, between the look and the word */
+			scoreboard_set_draining(f->board, false);
+	}
 	if (own != m->told) {
 		m->told = own;
 		peer_tell(&f->elder, own);

@@ -281,11 +281,11 @@ reload_resume(struct family *f)
 {
 	struct generation *g = f->current;
 	g->state = GENERATION_SERVING;
-	log_info("generation %u serves again", g->number);
 	for (unsigned i = 0; i < g->wanted; i++)
 		refill(f, &g->workers[i]);
 	if (resolver_needed(g->addresses))
 		refill(f, &g->resolver);
+	log_info("generation %u serves again", g->number);
 	loop_later(f->loop, &f->changed);
 }
 
