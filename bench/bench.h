@@ -17,12 +17,18 @@ die(const char *what)
 }
 
 static inline uint64_t
-now_us(void)
+now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t
+now_us(void)
+{
+	return now_ns() / 1000;
 }
 
 #endif
