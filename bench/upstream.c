@@ -33,7 +33,7 @@
 #include "net.h"
 
 #define HEAD_MOST 16384
-#define SLOT_US 100 /* of the wheel of streams with an interval */
+#define SLOT_US 250 /* of the wheel of streams with an interval */
 #define ID "\"id\":\"bench-1\","
 #define CHUNK ID "\"object\":\"chat.completion.chunk\",\"created\":1790000000,\"model\":\"bench\","
 #define STAMP "@0000000000000000"
