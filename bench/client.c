@@ -8,9 +8,6 @@
  *            [-I idle_connections]       opened beforehand, one request each, then left alone
  *            [-d dialect] [-S] [-e events] [-b body_bytes] [-R reply_bytes] [-k key] [-T] [-C]
  *            [-P contender_pid] [-U upstream_pid] [-t patience_s]
- *     client -W port                     wait until it takes connections, for 10 s at most
- *     client -m pid                      print the memory (PSS, KB) of a process and its children
- *     client -p port -x command...       start it; milliseconds until it has answered a request
  *
  * -S asks for streams; a reply must then have so many stamps (-e; 0: any number) and the dialect's
  * last event, a whole one exactly one stamp, its JSON's last brace, and with -R so many bytes. -T
@@ -31,7 +28,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -48,7 +44,7 @@ struct conn {
 	int fd;
 	SSL *tls;
 	enum state state;
-	bool close, aside, opened, fresh;
+	bool close, hung, aside, opened, fresh;
 	unsigned events, digits; /* stamps seen; digits of one still to come */
 	size_t sent, left, got;  /* of the request; of the body or chunk; of the reply */
 	uint64_t due_ns, stamp;
@@ -147,7 +143,7 @@ conn_connect(struct conn *c)
 		SSL_set_connect_state(c->tls);
 	}
 	c->state = IDLE;
-	c->close = false;
+	c->close = c->hung = false;
 	c->fresh = true;
 	net_watch(epoll_fd, c->fd, c);
 }
@@ -206,7 +202,7 @@ go_on(struct conn *c)
 		c->opened = true;
 		opening--;
 	}
-	if ((c->close || opt.closing) && c->fd >= 0)
+	if ((c->close || c->hung || opt.closing) && c->fd >= 0)
 		conn_shut(c);
 	c->state = IDLE;
 	if (c->aside || ending)
@@ -535,8 +531,9 @@ conn_read(struct conn *c)
 			conn_shut(c);
 			return;
 		}
-		/* What follows a reply on this connection is told again. */
-		if (!take(c, buf, (size_t)n) || (!c->tls && n < (ssize_t)sizeof buf))
+		/* What follows a reply on this connection is told again; an end that has been
+		 * told is not. */
+		if (!take(c, buf, (size_t)n) || (!c->tls && !c->hung && n < (ssize_t)sizeof buf))
 			return;
 	}
 }
@@ -550,6 +547,7 @@ turn(uint64_t until_ns)
 	for (int i = 0; i < n; i++) {
 		struct conn *c = events[i].data.ptr;
 
+		c->hung = c->hung || (events[i].events & EPOLLRDHUP);
 		if (c->fd >= 0 && c->state != IDLE && c->sent < request_len)
 			push(c);
 		if (c->fd >= 0 && (events[i].events & ~(uint32_t)EPOLLOUT))
@@ -765,76 +763,6 @@ run(void)
 	tell(&a, &b, pss_before, pss_after);
 }
 
-/* ---- starting a contender ---- */
-
-/* Tried again until it is answered, since nothing else tells that it serves. */
-static bool
-answers(void)
-{
-	struct sockaddr_in a = loopback(opt.port);
-	struct timeval patience = { .tv_sec = 5 };
-	char reply[8192];
-	ssize_t n = 0;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		die("socket");
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-		write(fd, request, request_len) == (ssize_t)request_len)
-		n = read(fd, reply, sizeof reply);
-	close(fd);
-	if (n > 12 && memcmp(reply, "HTTP/1.1 200", 12) != 0)
-		complain(NULL, "not a 200");
-	return n > 12 && memcmp(reply, "HTTP/1.1 200", 12) == 0;
-}
-
-static int
-time_start(char **command)
-{
-	uint64_t began = now_ns(), took = 0;
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork");
-	if (pid == 0) {
-		execvp(command[0], command);
-		die(command[0]);
-	}
-	while (took < 10000000000 && waitpid(pid, NULL, WNOHANG) == 0) {
-		bool ready = answers();
-
-		took = now_ns() - began;
-		if (ready) {
-			printf("n=1 errors=%ld ms=%.2f\n", errors, (double)took / 1e6);
-			kill(pid, SIGTERM);
-			waitpid(pid, NULL, 0);
-			return 0;
-		}
-		usleep(100);
-	}
-	kill(pid, SIGTERM);
-	printf("n=0 errors=1\n");
-	return 1;
-}
-
-static int
-wait_for(int port)
-{
-	struct sockaddr_in a = loopback(port);
-
-	for (int i = 0; i < 1000; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		bool there = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
-
-		close(fd);
-		if (there)
-			return 0;
-		usleep(10000);
-	}
-	return 1;
-}
-
 static bool
 set_option(int option)
 {
@@ -911,18 +839,7 @@ main(int argc, char **argv)
 	int option, most = net_raise_files();
 
 	signal(SIGPIPE, SIG_IGN);
-	while ((option = getopt(argc, argv, "+p:c:n:w:r:s:H:I:d:Se:b:R:k:TCP:U:t:m:W:x")) != -1) {
-		if (option == 'm') {
-			printf("%llu\n",
-				(unsigned long long)tree_pss_kb((pid_t)strtol(optarg, NULL, 10)));
-			return 0;
-		}
-		if (option == 'W')
-			return wait_for((int)strtol(optarg, NULL, 10));
-		if (option == 'x') {
-			compose();
-			return time_start(argv + optind);
-		}
+	while ((option = getopt(argc, argv, "p:c:n:w:r:s:H:I:d:Se:b:R:k:TCP:U:t:")) != -1) {
 		if (!set_option(option))
 			return 64;
 	}

@@ -3,7 +3,6 @@
  *
  *     upstream [-p port] [-d dialect] [-b reply_bytes] [-m least_body_bytes] [-s] [-e events]
  *              [-i interval_us] [-c certificate -k key]
- *     upstream -f
  *
  * All replies are the same and are composed once: a whole one of so many bytes, or with -s a stream
  * of so many events (0: without end), each in a chunk and a write of its own. An event carries a
@@ -437,8 +436,9 @@ take(struct conn *c, const char *p, size_t len)
 	return take_head(c, c->head.p, c->head.len);
 }
 
+/* What was told once is not told again: when the end has been, it is read up to. */
 static void
-conn_read(struct conn *c)
+conn_read(struct conn *c, bool ended)
 {
 	static char buf[65536];
 	ssize_t n;
@@ -456,7 +456,7 @@ conn_read(struct conn *c)
 		}
 		if (!take(c, buf, (size_t)n))
 			return;
-		if (c->body == 0 && !c->tls && n < (ssize_t)sizeof buf)
+		if (c->body == 0 && !c->tls && !ended && n < (ssize_t)sizeof buf)
 			return;
 	}
 }
@@ -471,7 +471,7 @@ conn_ready(struct conn *c, uint32_t events)
 			list_join(c, &running);
 	}
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		conn_read(c);
+		conn_read(c, (events & EPOLLRDHUP) != 0);
 }
 
 static void
@@ -537,22 +537,6 @@ prepare(void)
 	fflush(stdout);
 }
 
-static int
-print_free_port(void)
-{
-	for (int i = 0; i < 1000; i++) {
-		int port = 20000 + (int)((now_ns() / 1000 + (unsigned)i * 7919) % 12000);
-		int fd = net_listen(port);
-
-		if (fd >= 0) {
-			close(fd);
-			printf("%d\n", port);
-			return 0;
-		}
-	}
-	return 1;
-}
-
 static const struct dialect *
 dialect_find(const char *name)
 {
@@ -568,7 +552,7 @@ main(int argc, char **argv)
 	const char *certificate = NULL, *key = NULL;
 	int option;
 
-	while ((option = getopt(argc, argv, "p:d:b:m:se:i:c:k:f")) != -1) {
+	while ((option = getopt(argc, argv, "p:d:b:m:se:i:c:k:")) != -1) {
 		unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
 
 		switch (option) {
@@ -599,8 +583,6 @@ main(int argc, char **argv)
 		case 'k':
 			key = optarg;
 			break;
-		case 'f':
-			return print_free_port();
 		default:
 			return 64;
 		}
