@@ -634,12 +634,12 @@ run_open(double rate, double seconds)
 	lone = false;
 }
 
-/* A stream on each connection; the time is up to the caller. */
+/* Until there are so many streams, one on each connection. */
 static void
-open_streams(void)
+open_streams(int connections)
 {
-	while (!ending && opened < opt.connections) {
-		while (n_conns < opt.connections && opening < OPENING_MOST)
+	while (!ending && opened < connections) {
+		while (n_conns < connections && opening < OPENING_MOST)
 			ask(conn_new());
 		turn(soon());
 		if (errors > 100)
@@ -679,6 +679,13 @@ take_sample(void)
 	return s;
 }
 
+/* Streams that are open before memory is first looked at, so that it has been used once. */
+static int
+first_streams(void)
+{
+	return opt.connections < 32 ? opt.connections : 32;
+}
+
 static void
 tell(const struct sample *a, const struct sample *b, uint64_t pss_before, uint64_t pss_after)
 {
@@ -686,7 +693,7 @@ tell(const struct sample *a, const struct sample *b, uint64_t pss_before, uint64
 	double seconds = (double)(b->at_ns - a->at_ns) / 1e9;
 	double n = by_event ? (double)(b->events - a->events) : (double)(b->answered - a->answered);
 	double each = n > 0 ? n * 1e3 : 1;
-	int kept = opt.hold > 0 ? opt.connections : opt.idle;
+	int kept = opt.hold > 0 ? opt.connections - first_streams() : opt.idle;
 
 	qsort(delays, n_delays, sizeof *delays, by_size);
 	printf("n=%.0f errors=%ld rate=%.0f cpu=%.3f up=%.3f gen=%.3f p50=%.1f p99=%.1f max=%.1f remade=%ld",
@@ -718,9 +725,11 @@ run_hold(void)
 
 	if (!before)
 		die("calloc");
+	open_streams(first_streams());
+	run_for(0.3);
 	if (opt.contender)
 		pss_before = tree_pss_kb(opt.contender);
-	open_streams();
+	open_streams(opt.connections);
 	run_for(1);
 	for (int i = 0; i < n_conns; i++)
 		before[i] = conns[i]->events;
