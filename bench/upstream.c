@@ -191,6 +191,20 @@ append_chunk(struct text *t, const char *p)
 	append_string(t, "\r\n");
 }
 
+/* So much that with what comes after it a whole reply has its size. */
+static void
+append_filler(struct text *t, size_t after)
+{
+	size_t n = opt.reply > t->len + after ? opt.reply - t->len - after : 0;
+	char *filler = malloc(n + 1);
+
+	if (!filler)
+		die("malloc");
+	memset(filler, 'x', n);
+	append(t, filler, n);
+	free(filler);
+}
+
 static void
 compose_whole(struct text *t, const char *status, const char *type, const char *body)
 {
@@ -209,12 +223,10 @@ compose(void)
 {
 	const struct dialect *d = opt.dialect;
 	struct text body = { 0 }, data = { 0 };
-	size_t least;
 
 	append_string(&body, d->reply[0]);
 	append_string(&body, STAMP);
-	for (least = body.len + strlen(d->reply[1]); least < opt.reply; least++)
-		append(&body, "x", 1);
+	append_filler(&body, strlen(d->reply[1]));
 	append_string(&body, d->reply[1]);
 	compose_whole(&reply, "200 OK", "application/json", body.p);
 	compose_whole(&refused, "400 Bad Request", "text/plain", "too short a body\n");
