@@ -1,19 +1,19 @@
 /*
  * client: load on a contender, of which every reply is checked, and what it cost.
  *
- *     client -p port [-c connections] [-n requests] [-w warm_up_requests]    as fast as answers
- * come
- *            [-r rate -s seconds]        requests at a fixed rate, whatever becomes of those before
- *            [-H seconds]                hold: one stream on each connection, looked at for so long
- *            [-I idle_connections]       opened beforehand, one request each, then left alone
+ *     client -p port [-c connections] [-n requests] [-w warm_up_requests]
+ *            [-r rate -s seconds]      at a fixed rate, whatever becomes of the requests before
+ *            [-H seconds]              hold: one stream on each connection, for so long
+ *            [-I idle_connections]     opened beforehand, one request each, then left alone
  *            [-d dialect] [-S] [-e events] [-b body_bytes] [-R reply_bytes] [-k key] [-T] [-C]
  *            [-P contender_pid] [-U upstream_pid] [-t patience_s]
  *
- * -S asks for streams; a reply must then have so many stamps (-e; 0: any number) and the dialect's
- * last event, a whole one exactly one stamp, its JSON's last brace, and with -R so many bytes. -T
- * is TLS. -C is a new connection for each request. A connection that the contender closes when it
- * has said so, or between two replies, is made again; one that ends while a reply is owed is an
- * error.
+ * Requests are made as fast as answers come, or with -r as the rate says, or with -H none but the
+ * first. -S asks for streams; a reply must then have so many stamps (-e; 0: any number) and the
+ * dialect's last event, a whole one exactly one stamp, its JSON's last brace, and with -R so many
+ * bytes. -T is TLS. -C is a new connection for each request. A connection that the contender closes
+ * when it has said so, or between two replies, is made again; one that ends while a reply is owed
+ * is an error.
  *
  * Latency is counted from when a request was due (-r) or sent; with -H it is that of events, from
  * their stamps. Processor time and memory of the contender's tree are read when the warm-up has

@@ -1,11 +1,11 @@
 /*
  * probe: what the bench asks of a process or a port, between its loads.
  *
- *     probe port                        print a port that is free, below those that the kernel
- * gives to outgoing connections probe wait PORT                   wait until it takes connections,
- * for 10 s at most probe pss PID                     print the memory (PSS, KB) of a process and
- * its descendants probe start PORT KEY COMMAND...   run it; milliseconds until it has answered a
- * chat with 200, then end it
+ *     probe port              print a port that is free, below those of outgoing connections
+ *     probe wait PORT PID     until it takes connections, or the process has ended, 10 s at most
+ *     probe pss PID           print the memory (PSS, KB) of a process and its descendants
+ *     probe start PORT KEY COMMAND...
+ *                             run it; milliseconds until it has answered a chat, then end it
  *
  * Nothing tells that a contender serves but that it does: the time of its start is found by asking
  * again and again, ten times a millisecond.
@@ -54,10 +54,27 @@ reach(int port)
 	return -1;
 }
 
-static int
-wait_for(int port)
+/* Also when nobody has asked yet how it ended. */
+static bool
+has_ended(pid_t pid)
 {
-	for (uint64_t began = now_ns(); now_ns() - began < PATIENCE_NS;) {
+	char path[64], text[64] = "";
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	while (fgets(text, sizeof text, f) && strncmp(text, "State:", 6) != 0)
+		;
+	fclose(f);
+	return strncmp(text, "State:\tZ", 8) == 0;
+}
+
+static int
+wait_for(int port, pid_t pid)
+{
+	for (uint64_t began = now_ns(); now_ns() - began < PATIENCE_NS && !has_ended(pid);) {
 		int fd = reach(port);
 
 		if (fd >= 0) {
@@ -128,12 +145,13 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 2 && strcmp(word, "port") == 0)
 		return print_free_port();
-	if (argc == 3 && strcmp(word, "wait") == 0)
-		return wait_for(number);
+	if (argc == 4 && strcmp(word, "wait") == 0)
+		return wait_for(number, (pid_t)strtol(argv[3], NULL, 10));
 	if (argc == 3 && strcmp(word, "pss") == 0)
 		return printf("%llu\n", (unsigned long long)tree_pss_kb(number)) < 0;
 	if (argc > 4 && strcmp(word, "start") == 0)
 		return time_start(number, argv[3], argv + 4);
-	fprintf(stderr, "usage: probe port | wait PORT | pss PID | start PORT KEY COMMAND...\n");
+	fprintf(stderr,
+		"usage: probe port | wait PORT PID | pss PID | start PORT KEY COMMAND...\n");
 	return 64;
 }

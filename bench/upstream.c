@@ -14,8 +14,7 @@
  * not even copied). One whose body is shorter than -m is told 400, one without a length 411: so
  * what a contender lost on the way is seen by the client.
  *
- * The first line on standard output is "port N". It ends with the process that started it. -f
- * prints a port that is free, below those that the kernel gives to outgoing connections, and ends.
+ * The first line on standard output is "port N". It ends with the process that started it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
