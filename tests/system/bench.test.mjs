@@ -70,11 +70,11 @@ scenario("the bench's table: medians, ratios, verdicts, what was added; runs wit
 	};
 	const rows = file('rows', '= Costs\na.cpu\t1\tus\tof a\nb.cpu\t1\tus\tof b\nc.cpu\t1\tus\tof c\na.added50\t0\tus\tadded\nz.cpu\t0\tus\tof z\n');
 	const goals = file('goals', ['a, to nginx\ta.cpu/nginx\t0.5\t1', 'a\ta.cpu\t3\t4', 'a\ta.cpu\t1\t3', 'a\ta.cpu\t1\t2', 'b\tb.cpu\t1\t2',
-		'a to c, b to c\ta.cpu//c.cpu,a.cpu//a.cpu\t1\t9', 'z\tz.cpu\t1\t2'].join('\n'));
+		'a to c, b to c\ta.cpu//c.cpu,a.cpu//a.cpu\t1\t9', 'z\tz.cpu\t1\t2', 'd\td.cpu/nginx\t1\t2'].join('\n'));
 	const figures = file('figures', [
 		...[[2, 3, 9], [6, 7, 5]].flatMap((values, who) => values.map((v, i) => ['a.cpu', ['api-router', 'nginx'][who], i + 1, v, 0])),
 		['b.cpu', 'api-router', 1, 1, 0], ['b.cpu', 'api-router', 2, 50, 3], ['b.cpu', 'nginx', 0, '-', 1], ['c', 'nginx', 1, 'n/a', 0],
-		['c.cpu', 'api-router', 1, 1, 0],
+		['c.cpu', 'api-router', 1, 1, 0], ['d.cpu', 'api-router', 1, -1, 0], ['d.cpu', 'nginx', 1, 1, 0],
 		...[[100, 200], [130, 250]].flatMap((values, who) => values.map((v, i) => ['a.p50', ['direct', 'api-router'][who], i + 1, v, 0])),
 	].map((line) => line.join('\t')).join('\n'));
 	const medians = join(dir, 'medians');
@@ -94,6 +94,7 @@ scenario("the bench's table: medians, ratios, verdicts, what was added; runs wit
 		'b | 1 | 2 | 1.00 | errors',
 		'a to c, b to c | 1 | 9 | 3.00 | must met',
 		'z | 1 | 2 | - | not measured',
+		'd | 1 | 2 | unclear | unclear: nothing added to compare with',
 	]);
 	assert.match(readFileSync(medians, 'utf8'), /^a\.cpu\tnginx\t6$/m);
 });
