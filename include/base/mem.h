@@ -10,6 +10,10 @@
 /* Zeroed memory for start-up. Never NULL: the process ends with status 1 and a message when there
  * is none. */
 void *mem_boot(size_t size);
+/* The same for a table of which little may ever be written to: zeroed pages of its own, which take
+ * memory when they are touched. Given back with the same size. */
+void *mem_boot_pages(size_t size);
+void mem_boot_pages_free(void *p, size_t size);
 
 /* Limit in bytes of all memory from mem_get and arenas in this process; 0 is none (the default). */
 void mem_limit(size_t bytes);
