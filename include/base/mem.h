@@ -39,6 +39,7 @@ struct arena {
 	struct arena_block *blocks; /* newest first */
 	char *next, *end;           /* free part of the newest */
 	size_t held, limit; /* bytes held; most that it may hold, 0 is no limit of its own */
+	size_t first; /* bytes of its first block, for who knows what will be needed; 0: 1 KiB */
 	bool failed;
 	bool full;  /* and it failed since it would have held more than its limit */
 	bool pages; /* blocks are whole pages outside the count of mem_used, and can be sealed */

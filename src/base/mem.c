@@ -178,7 +178,7 @@ block_size(const struct arena *a, size_t size)
 	least = round_up(size, ALIGN) + BLOCK_HEAD;
 	if (a->pages)
 		return round_up(least, PAGES_BLOCK);
-	want = a->blocks ? a->blocks->size * 2 : BLOCK_FIRST;
+	want = a->blocks ? a->blocks->size * 2 : a->first > 0 ? a->first : BLOCK_FIRST;
 	if (want > BLOCK_MOST)
 		want = BLOCK_MOST;
 	if (want < least)
