@@ -202,6 +202,7 @@ on_head(void *owner, const struct head *h, const struct head_framing *f)
 	struct str coding = head_value(h, STR("content-encoding"));
 	struct relay_start start = { .endpoint = r->endpoint,
 		.arena = &r->arena,
+		.made = &r->proxy->made,
 		.status = h->status,
 		.stream = r->stream,
 		.include_usage = r->include_usage,

@@ -178,6 +178,7 @@ service_close(struct service *s)
 	sink_flush(s->proxy.access);
 	buf_free(&s->proxy.text);
 	arena_free(&s->proxy.event);
+	buf_free(&s->proxy.made);
 	buf_free(&s->clients.gather.raw);
 	free(s->proxy.fields);
 	mem_boot_pages_free(s->proxy.scratch, PROXY_READ);
