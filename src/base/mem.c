@@ -142,10 +142,14 @@ mem_put(void *p, size_t size)
 void
 mem_idle(void)
 {
-	if (most_bytes < IDLE_LEAST || used_bytes > most_bytes / 4)
+	size_t used = used_bytes + heap_openssl();
+
+	if (used > most_bytes)
+		most_bytes = used;
+	if (most_bytes < IDLE_LEAST || used > most_bytes / 4)
 		return;
 	heap_trim();
-	most_bytes = used_bytes;
+	most_bytes = used;
 }
 
 void
