@@ -19,6 +19,8 @@ void heap_open(void);
 void *heap_get(size_t size);
 void *heap_zero(size_t size);
 void *heap_again(void *p, size_t size);
+/* Bytes that OpenSSL holds now; 0 where heap_open was not called. */
+size_t heap_openssl(void);
 /* Leave out all that there is now, whoever asked malloc for it. */
 void heap_leave_out(void);
 /* Give free memory back to the system. Walks through all of it. */

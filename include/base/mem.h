@@ -10,6 +10,10 @@
 /* Zeroed memory for start-up. Never NULL: the process ends with status 1 and a message when there
  * is none. */
 void *mem_boot(size_t size);
+/* The same for a table of which little may ever be written to: zeroed pages of its own, which take
+ * memory when they are touched. Given back with the same size. */
+void *mem_boot_pages(size_t size);
+void mem_boot_pages_free(void *p, size_t size);
 
 /* Limit in bytes of all memory from mem_get and arenas in this process; 0 is none (the default). */
 void mem_limit(size_t bytes);
@@ -35,6 +39,7 @@ struct arena {
 	struct arena_block *blocks; /* newest first */
 	char *next, *end;           /* free part of the newest */
 	size_t held, limit; /* bytes held; most that it may hold, 0 is no limit of its own */
+	size_t first; /* bytes of its first block, for who knows what will be needed; 0: 1 KiB */
 	bool failed;
 	bool full;  /* and it failed since it would have held more than its limit */
 	bool pages; /* blocks are whole pages outside the count of mem_used, and can be sealed */

@@ -32,12 +32,12 @@ void secret_environment_wipe(struct secret_environment *e);
  */
 struct str secret_name(struct str spec);
 #define SECRET_HASH 32
-/* SHA-256 of it. Allocates nothing after the first call. */
+/* SHA-256 of it. */
 void secret_hash(struct str value, uint8_t out[SECRET_HASH]);
 /* Are the hashes the same? The time that it takes does not depend on them. */
 bool secret_hash_eq(const uint8_t a[SECRET_HASH], const uint8_t b[SECRET_HASH]);
-/* `n` bytes that nobody can guess. They may not be had only on a broken system: the process ends
- * then. */
+/* `n` bytes that nobody can guess, at most 256. They may not be had only on a broken system: the
+ * process ends then. */
 void secret_random(uint8_t *out, size_t n);
 /* Overwrite so that the compiler keeps it. */
 void secret_wipe(void *p, size_t len);

@@ -15,7 +15,7 @@ struct like {
 	unsigned choice;
 	/* private */
 	char *data; /* of the last event, or of one like it */
-	size_t len;
+	size_t len, room;
 	struct like_hole {
 		size_t at, len;
 		bool text;

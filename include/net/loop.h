@@ -44,8 +44,7 @@ struct loop_timer {
  * owner. */
 struct loop_later {
 	void (*run)(struct loop_later *l);
-	struct loop_later *next;
-	bool queued;
+	struct loop_later *next; /* private: itself for the last one; NULL: not put off */
 };
 
 /* A loop with room for `watches` descriptors (it grows as needed, dying at start-up and failing

@@ -50,7 +50,7 @@ struct client {
 	bool broken;                      /* nothing can be sent any more */
 	bool led;                         /* the one empty line before a head has come */
 	const struct conf_listen *listen; /* where it came in */
-	char ip[SOCK_TEXT];
+	char ip[];                        /* its text, with a NUL */
 };
 
 /* What one client is being sent in this turn, gathered for one write. Used by one client at a time.

@@ -40,6 +40,7 @@ struct proxy {
 	struct field *fields; /* limits.headers of them: fields of the head being parsed */
 	struct buf text;      /* a head or line being composed */
 	struct arena event;   /* tokens of a stream's event being translated */
+	struct buf made;      /* and what it became, until it is sent */
 	uint64_t random;
 	struct loop_later log_flush; /* asked for by whoever wrote a line: one write a turn */
 };

@@ -39,7 +39,9 @@ struct relay_start {
 	struct str content_type;
 	struct str coding;           /* of the content; empty: none */
 	struct translate *translate; /* NULL: the provider speaks the client's dialect */
-	bool stream;                 /* the client asked for a stream */
+	struct buf *made; /* TRANSLATE: where the client's bytes lie from take to settle; others
+			     may use it in between */
+	bool stream;      /* the client asked for a stream */
 	bool include_usage;
 	bool until_close; /* framed by the end of the connection */
 	size_t reply_bytes, event_bytes;
@@ -67,7 +69,6 @@ struct relay {
 	bool oversized;     /* EVENTS: an event was too large to be looked at */
 	struct coding coding;
 	struct buf plain; /* what was decoded */
-	struct buf made;  /* TRANSLATE: what the client is to get of this piece */
 };
 
 /* `r` may be relay_close'd at once. 0; -1 when the reply would have to be decoded and cannot be. */

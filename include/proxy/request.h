@@ -46,6 +46,7 @@ struct request {
 	const struct request_ops *ops;
 	void *client;
 	struct arena arena;
+	struct arena asked; /* what is needed until the provider has all and the reply has begun */
 	struct loop_later freed;
 	uint8_t state;
 

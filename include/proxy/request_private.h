@@ -16,6 +16,9 @@ void request_set_id(struct request *r);
 void request_make_id(struct request *r);
 /* request.c: there is no memory for it. */
 void request_fail_memory(struct request *r);
+/* request.c: the provider has the whole request, or nobody will ask again: its body and all else
+ * that only asking needs is given back. */
+void request_asked(struct request *r);
 /* request.c: nothing more is told to the client but that it is over. */
 void request_end(struct request *r, bool whole);
 

@@ -15,6 +15,9 @@
  * dumped: malloc is told never to shrink it by itself. heap_trim does it instead. Mappings begin at
  * a size that bodies seldom have, since each costs a page fault for every page, every time.
  *
+ * What OpenSSL holds is counted: it is nearly all that a connection of TLS costs, and whoever looks
+ * for idle memory (mem_idle) must see it come and go.
+ *
  * Nothing here fails but for want of memory, as malloc does. A kernel that refuses the advice
  * leaves the memory in dumps, which are off in a usual build anyway (process/privilege).
  */
@@ -39,6 +42,7 @@ enum { WANTED = 1 };
 
 /* Until heap_open everything counts as left out; where there is no break, nothing does. */
 static uintptr_t from = 0, to = UINTPTR_MAX;
+static size_t openssl_bytes;
 
 static uintptr_t
 page_of(uintptr_t at)
@@ -122,22 +126,37 @@ heap_trim(void)
 static void *
 openssl_get(size_t size, const char *file, int line)
 {
+	void *p = size > 0 ? heap_get(size) : NULL; /* as its own does */
+
 	(void)file, (void)line;
-	return size > 0 ? heap_get(size) : NULL; /* as its own does */
+	openssl_bytes += malloc_usable_size(p);
+	return p;
 }
 
 static void *
 openssl_again(void *p, size_t size, const char *file, int line)
 {
+	size_t before = malloc_usable_size(p);
+	void *again = heap_again(p, size);
+
 	(void)file, (void)line;
-	return heap_again(p, size);
+	if (again || size == 0)
+		openssl_bytes += malloc_usable_size(again) - before;
+	return again;
 }
 
 static void
 openssl_put(void *p, const char *file, int line)
 {
 	(void)file, (void)line;
+	openssl_bytes -= malloc_usable_size(p);
 	free(p);
+}
+
+size_t
+heap_openssl(void)
+{
+	return openssl_bytes;
 }
 
 void

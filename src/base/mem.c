@@ -9,6 +9,9 @@
  *
  * All of it is of base/heap, and so in no core dump: what passes through has keys in it.
  *
+ * Tables that are large and stay empty for the most part have pages of their own: calloc zeroes,
+ * and so touches, whatever it does not have fresh from the system.
+ *
  * An arena of pages lives outside the count and can be sealed: mprotect makes it read-only before
  * the first fork, so that no worker can change what all of them read. It is left out of dumps, for
  * what it holds are the secrets of a configuration.
@@ -55,6 +58,38 @@ mem_boot(size_t size)
 		exit(1);
 	}
 	return p;
+}
+
+/* Pages that core dumps leave out, or NULL. */
+static void *
+pages_get(size_t size)
+{
+	/* cppcheck-suppress invalidFunctionArg ; -1 is what MAP_ANONYMOUS takes */
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_DONTDUMP);
+	return p;
+}
+
+void *
+mem_boot_pages(size_t size)
+{
+	void *p = pages_get(size);
+
+	if (!p) {
+		fprintf(stderr, "api-router: no memory for %zu bytes\n", size);
+		exit(1);
+	}
+	return p;
+}
+
+void
+mem_boot_pages_free(void *p, size_t size)
+{
+	if (p)
+		munmap(p, size);
 }
 
 void
@@ -107,10 +142,14 @@ mem_put(void *p, size_t size)
 void
 mem_idle(void)
 {
-	if (most_bytes < IDLE_LEAST || used_bytes > most_bytes / 4)
+	size_t used = used_bytes + heap_openssl();
+
+	if (used > most_bytes)
+		most_bytes = used;
+	if (most_bytes < IDLE_LEAST || used > most_bytes / 4)
 		return;
 	heap_trim();
-	most_bytes = used_bytes;
+	most_bytes = used;
 }
 
 void
@@ -128,16 +167,7 @@ arena_init_pages(struct arena *a)
 static struct arena_block *
 block_get(struct arena *a, size_t size)
 {
-	void *p;
-
-	if (!a->pages)
-		return mem_get(size);
-	/* cppcheck-suppress invalidFunctionArg ; -1 is what MAP_ANONYMOUS takes */
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p != MAP_FAILED)
-		madvise(p, size, MADV_DONTDUMP);
-	/* cppcheck-suppress memleak ; the arena's block now */
-	return p == MAP_FAILED ? NULL : p;
+	return a->pages ? pages_get(size) : mem_get(size);
 }
 
 /* Size of the next block: room for `size` more bytes, growing with the arena, within its limit. 0
@@ -152,7 +182,7 @@ block_size(const struct arena *a, size_t size)
 	least = round_up(size, ALIGN) + BLOCK_HEAD;
 	if (a->pages)
 		return round_up(least, PAGES_BLOCK);
-	want = a->blocks ? a->blocks->size * 2 : BLOCK_FIRST;
+	want = a->blocks ? a->blocks->size * 2 : a->first > 0 ? a->first : BLOCK_FIRST;
 	if (want > BLOCK_MOST)
 		want = BLOCK_MOST;
 	if (want < least)

@@ -13,14 +13,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/sha256.h"
 
 #define ENV STR("env:")
 #define FILE_ STR("file:")
@@ -46,19 +47,7 @@ secret_wipe(void *p, size_t len)
 void
 secret_hash(struct str value, uint8_t out[SECRET_HASH])
 {
-	static EVP_MD_CTX *ctx;
-	static EVP_MD *sha256;
-
-	if (!ctx) {
-		ctx = EVP_MD_CTX_new();
-		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	}
-	if (!ctx || !sha256 || EVP_DigestInit_ex2(ctx, sha256, NULL) != 1 ||
-		EVP_DigestUpdate(ctx, value.p, value.len) != 1 ||
-		EVP_DigestFinal_ex(ctx, out, NULL) != 1) {
-		fputs("api-router: OpenSSL cannot compute SHA-256\n", stderr);
-		exit(EXIT_FAILURE);
-	}
+	sha256(value, out);
 }
 
 bool
@@ -70,9 +59,9 @@ secret_hash_eq(const uint8_t a[SECRET_HASH], const uint8_t b[SECRET_HASH])
 void
 secret_random(uint8_t *out, size_t n)
 {
-	if (RAND_priv_bytes(out, (int)n) == 1)
+	if (getrandom(out, n, 0) == (ssize_t)n)
 		return;
-	fputs("api-router: OpenSSL has no random bytes\n", stderr);
+	fputs("api-router: the system has no random bytes\n", stderr);
 	exit(EXIT_FAILURE);
 }
 

@@ -9,12 +9,12 @@
  */
 #include "dialect/chat.h"
 
-#include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sha256.h"
 #include "http/head.h"
 #include "json/edit.h"
 
@@ -330,9 +330,9 @@ is_id(struct str s, size_t most)
 void
 chat_hash(struct str s, char *out, size_t n)
 {
-	unsigned char digest[SHA256_DIGEST_LENGTH];
+	uint8_t digest[SHA256_SIZE];
 
-	SHA256((const unsigned char *)s.p, s.len, digest);
+	sha256(s, digest);
 	for (size_t i = 0; i < n; i++)
 		out[i] = "0123456789abcdef"[digest[i / 2] >> (i % 2 ? 0 : 4) & 15];
 }

@@ -6,8 +6,9 @@
  * place, a text that can stand in a JSON string, up to its quote; in the loose one's, the same
  * marks with other words or numbers between them. So it is JSON as the kept one was, and says the
  * same with another text. Where a loose value may matter, the data of the latest such event is
- * kept, to be read when the run is over. Memory comes from the request's arena, once; without any,
- * no event is like another, which costs nothing but time.
+ * kept, to be read when the run is over. Memory comes from the request's arena, little at first,
+ * since most streams have short events; without any, no event is like another, which costs nothing
+ * but time.
  */
 #include "dialect/like.h"
 
@@ -15,7 +16,7 @@
 
 #include "json/text.h"
 
-enum { DATA_MOST = 4096 };
+enum { DATA_LEAST = 512, DATA_MOST = 4096 };
 
 /* Letters, digits, and what stands inside numbers, times and base64: a bit for each byte. */
 static inline bool
@@ -81,7 +82,7 @@ like_is(struct like *l, struct str data, struct str *text)
 	struct like_hole holes[2];
 	size_t at = 0, from = 0;
 
-	if (!l->set || data.len > DATA_MOST)
+	if (!l->set || data.len > l->room)
 		return false;
 	for (size_t i = 0; i <= l->n; i++) {
 		struct str same = kept(l, from, i < l->n ? l->holes[i].at : l->len);
@@ -134,6 +135,18 @@ only_text(const struct chat_events *events)
 	return text;
 }
 
+static bool
+make_room(struct like *l, struct arena *a, size_t len)
+{
+	size_t room = l->room > 0 ? l->room : DATA_LEAST;
+
+	while (room < len)
+		room *= 2;
+	l->data = arena_alloc(a, room);
+	l->room = l->data ? room : 0;
+	return l->data != NULL;
+}
+
 void
 like_keep(struct like *l, struct arena *a, struct str data, const struct chat_events *events)
 {
@@ -144,9 +157,7 @@ like_keep(struct like *l, struct arena *a, struct str data, const struct chat_ev
 	l->set = l->pending = false;
 	if (!ev || !within(data, ev->text) || data.len > DATA_MOST)
 		return;
-	if (!l->data)
-		l->data = arena_alloc(a, DATA_MOST);
-	if (!l->data)
+	if (data.len > l->room && !make_room(l, a, data.len))
 		return;
 	memcpy(l->data, data.p, data.len);
 	l->len = data.len;

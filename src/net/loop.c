@@ -53,7 +53,7 @@ struct loop {
 	size_t swept;               /* where the next slice of the cold set begins */
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
-	struct loop_later *later, **later_end;
+	struct loop_later *later, *later_last;
 	bool stopped, in_timers;
 };
 
@@ -65,7 +65,6 @@ loop_new(size_t watches)
 	l->hot.cap = watches > 16 ? watches : 16;
 	l->hot.polls = mem_boot(l->hot.cap * sizeof *l->hot.polls);
 	l->hot.owners = mem_boot(l->hot.cap * sizeof(struct loop_watch *));
-	l->later_end = &l->later;
 	clock_refresh();
 	return l;
 }
@@ -315,12 +314,14 @@ loop_timer_clear(struct loop *l, struct loop_timer *t)
 void
 loop_later(struct loop *l, struct loop_later *later)
 {
-	if (later->queued)
+	if (later->next)
 		return;
-	later->queued = true;
-	later->next = NULL;
-	*l->later_end = later;
-	l->later_end = &later->next;
+	later->next = later;
+	if (l->later)
+		l->later_last->next = later;
+	else
+		l->later = later;
+	l->later_last = later;
 }
 
 /* Milliseconds that poll may sleep. */
@@ -374,12 +375,11 @@ run_later(struct loop *l)
 		struct loop_later *list = l->later;
 
 		l->later = NULL;
-		l->later_end = &l->later;
 		while (list) {
 			struct loop_later *first = list;
 
-			list = first->next;
-			first->queued = false;
+			list = first->next != first ? first->next : NULL;
+			first->next = NULL;
 			first->run(first);
 		}
 	}

@@ -4,15 +4,12 @@
  *
  * The master makes them while it reads the configuration, so certificate files are read with its
  * rights and a bad one is an error of the configuration. All contexts that trust the system's
- * certificates share one store, which is loaded when the first of them is made, whole: it costs
- * tens of milliseconds and a megabyte. Workers inherit the contexts by fork; the session kept for
- * resumption is each worker's own.
+ * certificates share one store (tls_roots), which is made with the first of them. Workers inherit
+ * the contexts by fork; the session kept for resumption is each worker's own.
  */
 #include "net/tls.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
-#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -21,6 +18,7 @@
 #include <string.h>
 
 #include "net/tls_private.h"
+#include "net/tls_roots.h"
 
 /*
  * All contexts of this process. Those who own them lie in sealed memory, which leak checkers do not
@@ -78,37 +76,6 @@ fail(char *err, size_t size, const char *what, struct str file)
 	return -1;
 }
 
-/* "5ad8a5d6.0": how a certificate is named in a directory of them (openssl-rehash(1)). */
-static bool
-is_hashed(const char *name)
-{
-	size_t hash = strspn(name, "0123456789abcdef"), number;
-
-	if (hash != 8 || name[hash] != '.')
-		return false;
-	number = strspn(name + hash + 1, "0123456789");
-	return number > 0 && name[hash + 1 + number] == '\0';
-}
-
-/* One that cannot be read is as if it were not there. */
-static void
-load_directory(X509_STORE *store, struct str path)
-{
-	char name[PATH_MAX];
-	const struct dirent *entry;
-	DIR *dir;
-
-	snprintf(name, sizeof name, "%.*s", STR_ARG(path));
-	dir = opendir(name);
-	while (dir && (entry = readdir(dir))) {
-		snprintf(name, sizeof name, "%.*s/%s", STR_ARG(path), entry->d_name);
-		if (is_hashed(entry->d_name))
-			X509_STORE_load_file(store, name);
-	}
-	if (dir)
-		closedir(dir);
-}
-
 static const char *
 or_default(const char *variable, const char *preset)
 {
@@ -117,29 +84,16 @@ or_default(const char *variable, const char *preset)
 	return value && *value ? value : preset;
 }
 
-/*
- * What X509_STORE_set_default_paths names, but all of it now: OpenSSL would look for a certificate
- * in the directory when it needs it, which is in a worker, and a worker may open no file.
- */
+/* What X509_STORE_set_default_paths names. */
 static int
 load_system_store(char *err, size_t size)
 {
-	struct str dirs =
-		str_of(or_default(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
-
-	if (system_store)
-		return 0;
-	system_store = X509_STORE_new();
+	if (!system_store)
+		system_store = tls_roots_new(
+			or_default(X509_get_default_cert_file_env(), X509_get_default_cert_file()),
+			or_default(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
 	if (!system_store)
 		return fail(err, size, "cannot load", STR("the system's CA certificates"));
-	X509_STORE_load_file(system_store,
-		or_default(X509_get_default_cert_file_env(), X509_get_default_cert_file()));
-	while (dirs.len > 0) {
-		size_t len = str_index(dirs, ':');
-
-		load_directory(system_store, str_head(dirs, len));
-		dirs = str_skip(dirs, len + 1);
-	}
 	ERR_clear_error();
 	return 0;
 }

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/heap.h"
 #include "net/clock.h"
 #include "process/reap.h"
 #include "process/resolver.h"
@@ -91,6 +92,7 @@ reload_start(struct family *f, struct generation *g)
 	f->generations = g;
 	if (g->conf->seccomp)
 		sandbox_prepare();
+	heap_trim(); /* free memory that is touched after the fork is each child's own */
 	children_start(f, g);
 }
 

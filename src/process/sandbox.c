@@ -10,9 +10,10 @@
  *	master: sandbox_prepare ── libseccomp: list -> BPF ──fork──> worker: sandbox_enter
  *
  * libseccomp works in the master alone, once: a worker hands the finished program to the kernel.
- * What libraries would open at their first use, OpenSSL's configuration, the zone of the time and
- * the size of the memory, is asked for before. Certificates of the system were read by the master
- * (net/tls).
+ * What libraries would open at their first use, the zone of the time and the size of the memory,
+ * is asked for before. OpenSSL has read its configuration, and the system's certificates were read,
+ * where the master made a context of TLS (net/tls); where it made none nothing that a worker calls
+ * of OpenSSL opens a file.
  *
  * A kernel or a container without seccomp is no reason not to serve: it is said once.
  */
@@ -36,7 +37,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "config/secret.h"
 
 #ifdef SANITIZED
 enum { WANTED = 0 };
@@ -184,15 +184,6 @@ compile(scmp_filter_ctx *ctx)
 	return failed;
 }
 
-/* OpenSSL reads its configuration, and what that names, when it is first asked for something. */
-static void
-ask_openssl(void)
-{
-	uint8_t out[SECRET_HASH];
-	secret_hash(STR(""), out);
-	secret_random(out, sizeof out);
-}
-
 void
 sandbox_prepare(void)
 {
@@ -200,7 +191,6 @@ sandbox_prepare(void)
 	if (tried)
 		return;
 	tried = true;
-	ask_openssl();
 	scmp_filter_ctx *ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int failed = ctx == NULL ? -ENOSYS : compile(ctx);
 	if (failed)

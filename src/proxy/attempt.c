@@ -77,8 +77,8 @@ compose_reply(struct request *r, const struct head *h)
 		text->failed = false;
 		return -1;
 	}
-	r->reply_head = arena_copy(&r->arena, buf_str(text));
-	return r->arena.failed ? -1 : 0;
+	r->reply_head = arena_copy(&r->asked, buf_str(text));
+	return r->asked.failed || r->arena.failed ? -1 : 0;
 }
 
 static void
@@ -99,10 +99,8 @@ commit(struct request *r, enum framing kind, uint64_t length)
 	r->status = r->upstream_status;
 	r->ops->reply(r->client, text->failed ? STR("") : buf_str(text), kind, length);
 	text->failed = false;
-	if (!r->is_echo && upstream_all_sent(&r->upstream)) {
-		buf_free(&r->body);
-		buf_free(&r->sent);
-	}
+	if (!r->is_echo && upstream_all_sent(&r->upstream))
+		request_asked(r);
 }
 
 /* The commit of a reply that goes on: in the provider's own framing where nothing may be put in. */
@@ -204,6 +202,7 @@ on_head(void *owner, const struct head *h, const struct head_framing *f)
 	struct str coding = head_value(h, STR("content-encoding"));
 	struct relay_start start = { .endpoint = r->endpoint,
 		.arena = &r->arena,
+		.made = &r->proxy->made,
 		.status = h->status,
 		.stream = r->stream,
 		.include_usage = r->include_usage,
@@ -431,7 +430,7 @@ compose_message(struct request *r, struct upstream_message *m)
 
 	if (!rewritten && r->model.p && !str_eq(r->model, r->target_model))
 		edit = json_replace(text, &r->model_token,
-			r->form ? r->target_model : json_quote(&r->arena, r->target_model));
+			r->form ? r->target_model : json_quote(&r->asked, r->target_model));
 	f.endpoint = r->provider->by_endpoint[r->endpoint->id];
 	f.path = r->chat ? r->chat->path : endpoint_upstream(r->endpoint, r->provider->dialect);
 	f.translated = r->chat != NULL;
@@ -441,11 +440,11 @@ compose_message(struct request *r, struct upstream_message *m)
 	f.length = json_edit_len(&edit) + m->more;
 	buf_consume(head, buf_len(head));
 	forward_request_head(head, &f);
-	m->parts[0] = arena_copy(&r->arena, buf_str(head));
+	m->parts[0] = arena_copy(&r->asked, buf_str(head));
 	m->parts[1] = edit.before;
 	m->parts[2] = edit.value;
 	m->parts[3] = edit.after;
-	if (!head->failed && !r->arena.failed)
+	if (!head->failed && !r->asked.failed && !r->arena.failed)
 		return 0;
 	head->failed = false;
 	return -1;
@@ -621,7 +620,7 @@ wants_usage(struct request *r)
 	if (!options || options->type != JSON_OBJECT)
 		return false;
 	text = json_raw(body, options);
-	if (json_scan_text(&scan, &r->arena, text, 2, JSON_DEPTH_MAX) < 0)
+	if (json_scan_text(&scan, &r->asked, text, 2, JSON_DEPTH_MAX) < 0)
 		return false;
 	wanted = json_member(&scan, text, scan.tokens, STR("include_usage"), NULL);
 	return wanted && wanted->type == JSON_TRUE;

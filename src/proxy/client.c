@@ -126,7 +126,7 @@ client_free(struct loop_later *later)
 
 	buf_free(&c->in);
 	buf_free(&c->out);
-	mem_put(c, sizeof *c);
+	mem_put(c, sizeof *c + strlen(c->ip) + 1);
 }
 
 /* The request, if there is one, is accounted for; what follows is up to the caller. */
@@ -746,8 +746,13 @@ client_accept(struct clients *all, int fd, const union sock_address *peer,
 	const struct conf_listen *listen)
 {
 	bool room = make_room(all), reserve = all->n < all->limit + CLIENTS_RESERVE && !listen->tls;
-	struct client *c = room || reserve ? mem_get(sizeof *c) : NULL;
+	char ip[SOCK_TEXT];
+	size_t ip_size;
+	struct client *c;
 
+	sock_text(peer, ip);
+	ip_size = strlen(ip) + 1;
+	c = room || reserve ? mem_get(sizeof *c + ip_size) : NULL;
 	if (!c) {
 		close(fd);
 		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_FULL);
@@ -760,7 +765,7 @@ client_accept(struct clients *all, int fd, const union sock_address *peer,
 	c->timer.on_due = client_on_due;
 	c->next.run = client_next;
 	c->freed.run = client_free;
-	sock_text(peer, c->ip);
+	memcpy(c->ip, ip, ip_size);
 	wire_open(&c->wire, all->proxy->loop, fd, client_on_ready);
 	all->n++;
 	ROW_SET(all->proxy->row->clients, all->n);

@@ -24,6 +24,7 @@
 #define WATCH_CARRY_RESPONSES (1024 * 1024) /* whose last event repeats the whole answer */
 #define FAULT_MOST (64 * 1024)              /* of an error that is looked at */
 #define PLAIN_MOST (64 * 1024)              /* that is decoded at one time */
+#define MADE_KEPT (64 * 1024)               /* of the buffer that all translations share */
 
 /* How a reply of another dialect is read. */
 enum { FEED_EVENTS, FEED_LINES, FEED_WHOLE };
@@ -94,6 +95,20 @@ relay_open(struct relay *r, const struct relay_start *start)
 	return 0;
 }
 
+/* It is the worker's: what one request had no memory for is not another's failure. */
+static void
+made_empty(const struct relay *r)
+{
+	struct buf *made = r->start.made;
+
+	if (!made)
+		return;
+	if (made->failed || made->cap > MADE_KEPT)
+		buf_free(made);
+	else
+		buf_consume(made, buf_len(made));
+}
+
 void
 relay_close(struct relay *r)
 {
@@ -102,7 +117,7 @@ relay_close(struct relay *r)
 	buf_free(&r->hold);
 	buf_free(&r->first);
 	buf_free(&r->plain);
-	buf_free(&r->made);
+	made_empty(r);
 	if (r->decodes)
 		coding_close(&r->coding);
 }
@@ -317,7 +332,7 @@ translate_events(struct relay *r, struct str data)
 			return RELAY_TOO_LARGE;
 		if (got && event.has_data) {
 			buf_consume(&r->hold, buf_len(&r->hold));
-			verdict = translate_one(r, &event, &r->made);
+			verdict = translate_one(r, &event, r->start.made);
 		} else {
 			verdict = keep_stray(r, str_head(data, (size_t)n), at_start);
 		}
@@ -347,7 +362,7 @@ translate_lines(struct relay *r, struct str data)
 		}
 		event.data = str_trim(str_head(event.data, str_index(event.data, '\r')));
 		if (verdict == RELAY_OK && event.data.len > 0)
-			verdict = translate_one(r, &event, &r->made);
+			verdict = translate_one(r, &event, r->start.made);
 		buf_consume(&r->hold, buf_len(&r->hold));
 	}
 	return verdict;
@@ -362,7 +377,7 @@ take_translated(struct relay *r, struct str data, struct str *now)
 	if (r->feed == FEED_WHOLE)
 		return hold(r, data, r->start.reply_bytes);
 	verdict = r->feed == FEED_LINES ? translate_lines(r, data) : translate_events(r, data);
-	*now = buf_str(&r->made);
+	*now = buf_str(r->start.made);
 	r->leaves_with_settle |= now->len > 0;
 	return verdict;
 }
@@ -504,7 +519,7 @@ relay_settle(struct relay *r)
 	kept = tail.len > 0 ? buf_add(&r->hold, tail) : 0;
 	if (r->sniffed)
 		buf_free(&r->first);
-	buf_consume(&r->made, buf_len(&r->made));
+	made_empty(r);
 	r->releasing = r->leaves_with_settle = false;
 	r->tail = STR("");
 	return kept < 0 ? RELAY_MEMORY : RELAY_OK;

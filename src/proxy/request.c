@@ -5,9 +5,11 @@
  *      `--- answered here, refused ---^
  *
  * The client's connection makes it from a head, feeds it the body and frees it when the reply has
- * left or the client has gone. It tells the client through struct request_ops. All its memory is
- * one arena and the stored body; every way to the end passes request_end (or request_gone) once,
- * and request_free writes its line in the access log.
+ * left or the client has gone. It tells the client through struct request_ops. Its memory is an
+ * arena, the stored body, and a second arena which is given back with the body once the reply has
+ * begun: a stream that is open for minutes keeps what the log will tell, and no more. Every way to
+ * the end passes request_end (or request_gone) once, and request_free writes its line in the access
+ * log.
  *
  * The parts: request.c life, own replies, errors; request_body.c the JSON of the body,
  * request_form.c a form; attempt.c route, attempts, relay.
@@ -22,16 +24,25 @@
 #include "proxy/request_private.h"
 
 #define LINE_MOST 16384 /* of the access log */
+/* Room for the members of a usual body, the head that is sent and that of the reply. */
+#define ASKED_FIRST 2048
 /* Of a body's top level: more is no request, but an attack on memory. */
 #define MEMBERS_MOST 32768
+
+void
+request_asked(struct request *r)
+{
+	buf_free(&r->body);
+	buf_free(&r->sent);
+	arena_free(&r->asked);
+}
 
 static void
 request_destroy(struct loop_later *later)
 {
 	struct request *r = (struct request *)((char *)later - offsetof(struct request, freed));
 
-	buf_free(&r->body);
-	buf_free(&r->sent);
+	request_asked(r);
 	arena_free(&r->arena);
 	mem_put(r, sizeof *r);
 }
@@ -155,6 +166,8 @@ request_alloc(struct proxy *p, const struct request_start *start)
 	r->end = END_COMPLETE;
 	r->dialect = likely_dialect(start->head);
 	arena_init(&r->arena, p->conf->limits.reply_bytes + p->conf->limits.body_bytes);
+	arena_init(&r->asked, r->arena.limit);
+	r->asked.first = ASKED_FIRST;
 	return r;
 }
 
@@ -222,8 +235,7 @@ request_end(struct request *r, bool whole)
 	r->ops->end(r->client,
 		whole); /* sends what is gathered, which may lie in the buffers that go now */
 	request_unrelay(r);
-	buf_free(&r->body);
-	buf_free(&r->sent);
+	request_asked(r);
 	request_worked(r, clock_us(), clock_now_us());
 }
 
@@ -378,7 +390,7 @@ request_begin(struct request *r)
 		return;
 	if (r->endpoint->form && !form_begin(r))
 		return;
-	json_scan_init(&r->scan, &r->arena, 2, (unsigned)r->proxy->conf->limits.json_depth);
+	json_scan_init(&r->scan, &r->asked, 2, (unsigned)r->proxy->conf->limits.json_depth);
 	r->scan.n_max = MEMBERS_MOST * 2;
 	r->ops->body(r->client, true);
 }

@@ -55,7 +55,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 		.started_s = start->started_s,
 		.pid = getpid(),
 		.log_flush.run = flush_log };
-	p->scratch = mem_boot(PROXY_READ);
+	p->scratch = mem_boot_pages(PROXY_READ);
 	p->fields = mem_boot(c->limits.headers * sizeof *p->fields);
 	arena_init(&p->event, c->limits.event_bytes + c->limits.reply_bytes);
 	while (p->random == 0)
@@ -178,9 +178,10 @@ service_close(struct service *s)
 	sink_flush(s->proxy.access);
 	buf_free(&s->proxy.text);
 	arena_free(&s->proxy.event);
+	buf_free(&s->proxy.made);
 	buf_free(&s->clients.gather.raw);
 	free(s->proxy.fields);
-	free(s->proxy.scratch);
+	mem_boot_pages_free(s->proxy.scratch, PROXY_READ);
 	listeners_free(&s->listeners);
 	free(s);
 }

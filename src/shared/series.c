@@ -16,7 +16,6 @@
  */
 #include "shared/series.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -106,13 +105,13 @@ series_open(struct series_writer *w, struct series_board *b, unsigned row)
 {
 	*w = (struct series_writer){ .board = b,
 		.counts = b->counts[row],
-		.places = mem_boot(PLACES * sizeof *w->places) };
+		.places = mem_boot_pages(PLACES * sizeof *w->places) };
 }
 
 void
 series_close(struct series_writer *w)
 {
-	free(w->places);
+	mem_boot_pages_free(w->places, PLACES * sizeof *w->places);
 	w->places = NULL;
 }
 

@@ -139,5 +139,32 @@ START_TEST(memory_that_is_idle_goes_back)
 }
 END_TEST
 
+/* What connections of TLS held is nearly all OpenSSL's. */
+START_TEST(memory_of_openssl_goes_back)
+{
+	void *p[16];
+	size_t before;
+	char *top;
+
+	if (!is_usual())
+		return;
+	heap_open();
+	top = sbrk(0);
+	before = heap_openssl();
+	for (size_t i = 0; i < 16; i++)
+		p[i] = OPENSSL_realloc(OPENSSL_malloc(100), MIB);
+	ck_assert_uint_ge(heap_openssl(), before + 16 * MIB);
+	ck_assert_uint_lt(heap_openssl(), before + 17 * MIB);
+	mem_idle();
+	ck_assert((char *)sbrk(0) - top > (ptrdiff_t)(8 * MIB));
+	for (size_t i = 0; i < 16; i++)
+		OPENSSL_free(p[i]);
+	OPENSSL_free(NULL);
+	ck_assert_uint_eq(heap_openssl(), before);
+	mem_idle();
+	ck_assert((char *)sbrk(0) - top < (ptrdiff_t)MIB);
+}
+END_TEST
+
 UNIT_MAIN("base/heap", blocks_of_all_sizes, what_grows_after_a_trim, other_peoples,
-	memory_that_is_idle_goes_back)
+	memory_that_is_idle_goes_back, memory_of_openssl_goes_back)

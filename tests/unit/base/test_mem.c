@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "unit.h"
 
@@ -308,7 +309,26 @@ START_TEST(test_arena_rewind)
 }
 END_TEST
 
+/* Zeroed, outside the count, and no memory until it is written to. */
+START_TEST(test_boot_pages)
+{
+	size_t size = 64 * 4096, before = mem_used();
+	unsigned char there[64];
+	char *p = mem_boot_pages(size);
+
+	ck_assert_int_eq(mincore(p, size, there), 0);
+	for (size_t i = 0; i < sizeof there; i++)
+		ck_assert_int_eq(there[i] & 1, 0);
+	for (size_t i = 0; i < size; i++)
+		ck_assert_int_eq(p[i], 0);
+	memset(p, 1, size);
+	ck_assert_uint_eq(mem_used(), before);
+	mem_boot_pages_free(p, size);
+	mem_boot_pages_free(NULL, size);
+}
+END_TEST
+
 UNIT_MAIN("base/mem", test_arena_rewind, test_counted, test_limit, test_fail_after,
 	test_arena_keeps_what_it_gave, test_arena_limit_sticks, test_arena_uses_its_limit,
 	test_arena_huge, test_arena_text, test_arena_grow, test_arena_fails_at_every_n,
-	test_sealed_pages)
+	test_sealed_pages, test_boot_pages)

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <openssl/sha.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -216,7 +215,6 @@ use_library(const void *arg)
 	must(8, fcntl(1, F_GETFL) >= 0 || errno == EBADF);
 	secret_random(hash, sizeof hash);
 	secret_hash(STR("x"), hash);
-	must(11, SHA256((const uint8_t *)"x", 1, hash) != NULL);
 	sigemptyset(&set);
 	must(9, sigprocmask(SIG_SETMASK, &set, NULL) == 0 && signal(SIGUSR1, SIG_IGN) != SIG_ERR);
 	must(10, strerror(ENOENT) != NULL && strsignal(SIGSYS) != NULL);

@@ -149,6 +149,7 @@ house_tidy(struct house *h)
 	for (int i = 0; i < 6; i++)
 		house_turn(h, 0);
 	buf_free(&h->proxy.text);
+	buf_free(&h->proxy.made);
 	buf_free(&h->clients.gather.raw);
 }
 

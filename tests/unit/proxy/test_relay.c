@@ -30,7 +30,7 @@ static const struct str reply = STR_INIT(
 
 static struct arena arena;
 static struct relay relay;
-static struct buf out;
+static struct buf out, made;
 static bool ends_between; /* what has left so far ends at the end of an event */
 
 static struct relay_start
@@ -39,8 +39,10 @@ start_of(enum endpoint_id endpoint, struct str type, bool wants_stream)
 	arena_free(&arena);
 	arena_init(&arena, 1 << 20);
 	buf_free(&out);
+	buf_free(&made);
 	return (struct relay_start){ .endpoint = &endpoints[endpoint],
 		.arena = &arena,
+		.made = &made,
 		.status = 200,
 		.content_type = type,
 		.stream = wants_stream,
@@ -837,7 +839,7 @@ START_TEST(test_translated_too_much)
 	translate_from(&start, DIALECT_ANTHROPIC);
 	relay_open(&relay, &start);
 	ck_assert_int_eq(take(gzipped(buf_str(&text), packed, sizeof packed)), RELAY_TOO_LARGE);
-	ck_assert_uint_lt(relay.made.cap, 3 * start.reply_bytes);
+	ck_assert_uint_lt(made.cap, 3 * start.reply_bytes);
 	relay_close(&relay);
 	start.coding = STR("");
 	translate_from(&start, DIALECT_ANTHROPIC);
@@ -868,6 +870,7 @@ START_TEST(test_translated_memory)
 		before = mem_used();
 		do {
 			buf_free(&out);
+			buf_free(&made);
 			ck_assert_ptr_nonnull(buf_room(&out, 16384));
 			translate_from(&start, rows[i].provider);
 			mem_fail_after(n++);
@@ -879,6 +882,7 @@ START_TEST(test_translated_memory)
 		arena_free(&arena);
 		arena_free(&scratch);
 		buf_free(&out);
+		buf_free(&made);
 		ck_assert_uint_eq(mem_used(), before);
 	}
 }
