@@ -141,16 +141,17 @@ is_plain(unsigned char c)
 size_t
 json_plain_run(const char *p, size_t len)
 {
+	char few[16] = { 0 }; /* a zero byte is not plain */
 	size_t i = 0, n;
+	uint64_t stop;
 	while ((n = i > 0 && len - i >= 64 ? 64 : 16) <= len - i) {
-		uint64_t stop = n == 64 ? look(p + i, 64).special : look(p + i, 16).special;
+		stop = n == 64 ? look(p + i, 64).special : look(p + i, 16).special;
 		if (stop != 0)
 			return i + (size_t)__builtin_ctzll(stop);
 		i += n;
 	}
-	while (i < len && is_plain((unsigned char)p[i]))
-		i++;
-	return i;
+	memcpy(few, p + i, len - i);
+	return i + (size_t)__builtin_ctzll(bits(special(load(few))));
 }
 
 /*
