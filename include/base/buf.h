@@ -30,6 +30,9 @@ buf_str(const struct buf *b)
  * buf_added. */
 char *buf_room(struct buf *b, size_t n);
 void buf_added(struct buf *b, size_t n);
+/* Room for `size` bytes in all and no more, where it is known how many will come. 0 or -1, as
+ * buf_add. */
+int buf_reserve(struct buf *b, size_t size);
 /* 0, or -1 when there is no memory (b->failed is set and nothing was appended). */
 int buf_add(struct buf *b, struct str s);
 /* `n` in decimal, with at least `digits` digits. */

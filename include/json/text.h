@@ -13,6 +13,10 @@ size_t json_plain_run(const char *p, size_t len);
 /* Length of the run of whole, well-formed UTF-8 sequences of two to four bytes at `p` (RFC 3629),
  * and of single plain bytes between them. */
 size_t json_wide_run(const char *p, size_t len);
+/* Length of the run at `p` of what may stand in a string: plain bytes, whole well-formed characters
+ * and whole escapes; up to a quote, or what is none of these or is cut by the end. *escaped is set
+ * at the first backslash, else left as it is. At memory speed. */
+size_t json_content_run(const char *p, size_t len, bool *escaped);
 /* Length of what stands in a string at `p`, up to its closing quote; `len` when there is none, or
  * before it something that cannot stand in a string. */
 size_t json_text_span(const char *p, size_t len);

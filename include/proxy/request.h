@@ -144,6 +144,12 @@ struct request *request_new_broken(struct proxy *p, const struct request_start *
 void request_refuse(struct request *r, unsigned status, struct str message);
 /* The head is accepted and a provider is to answer it: wait for the body, or refuse it at once. */
 void request_begin(struct request *r);
+/*
+ * Where the next bytes of the body may be read to, and up to how many, so that they need not be
+ * copied: into the store of a body whose length is known. What came goes to request_body next. NULL
+ * where there is no such place.
+ */
+char *request_room(struct request *r, size_t *size);
 /* The next bytes of the body, decoded; then its end. */
 void request_body(struct request *r, struct str data);
 void request_body_end(struct request *r);

@@ -19,19 +19,13 @@
 
 #define BUF_LEAST 256
 
+/* Its bytes, which stand at the front then, in memory of another size. */
 static int
-buf_grow(struct buf *b, size_t need)
+buf_move(struct buf *b, size_t cap)
 {
-	size_t cap = b->cap > BUF_LEAST ? b->cap : BUF_LEAST;
 	size_t len = buf_len(b);
-	char *p;
+	char *p = mem_get(cap);
 
-	while (cap < need) {
-		if (cap > SIZE_MAX / 2)
-			return -1;
-		cap *= 2;
-	}
-	p = mem_get(cap);
 	if (!p)
 		return -1;
 	if (len > 0)
@@ -39,6 +33,27 @@ buf_grow(struct buf *b, size_t need)
 	mem_put(b->p, b->cap);
 	*b = (struct buf){ .p = p, .end = len, .cap = cap };
 	return 0;
+}
+
+static int
+buf_grow(struct buf *b, size_t need)
+{
+	size_t cap = b->cap > BUF_LEAST ? b->cap : BUF_LEAST;
+
+	while (cap < need) {
+		if (cap > SIZE_MAX / 2)
+			return -1;
+		cap *= 2;
+	}
+	return buf_move(b, cap);
+}
+
+int
+buf_reserve(struct buf *b, size_t size)
+{
+	if (!b->failed && size > b->cap && buf_move(b, size) < 0)
+		b->failed = true;
+	return b->failed ? -1 : 0;
 }
 
 char *

@@ -396,14 +396,16 @@ reply_value_end(struct watch *w)
 	w->member = MEMBER_OTHER;
 }
 
-/* Inside a string: up to and with its quote, or one escape. Returns the bytes taken. */
+/* Inside a string: up to and with its quote, or the backslash of an escape that is cut. Returns the
+ * bytes taken. */
 static size_t
 reply_string(struct watch *w, const char *p, size_t len)
 {
+	bool any = false;
 	size_t n = 0;
 
 	if (!w->escaped)
-		n = json_plain_run(p, len);
+		n = json_content_run(p, len, &any);
 	if (n < len) {
 		bool was = w->escaped;
 		w->escaped = !was && p[n] == '\\';

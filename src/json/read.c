@@ -266,28 +266,13 @@ string_end(struct json_scan *s, const char *p, const char *end)
 static const char *
 string_step(struct json_scan *s, const char *p, const char *end)
 {
-	for (;;) {
-		p += json_plain_run(p, (size_t)(end - p));
-		if (p == end)
-			return p;
-		if (*p == '"')
-			return string_end(s, p, end);
-		if (*p == '\\') {
-			s->escaped = true;
-			s->state = ESCAPE;
-			if (end - p < 2 || json_escapes[(unsigned char)p[1]] == 0)
-				return p + 1;
-			s->state = STRING;
-			p += 2;
-			continue;
-		}
-		size_t n = json_wide_run(p, (size_t)(end - p));
-		if (n == 0) {
-			s->state = WIDE;
-			return p;
-		}
-		p += n;
-	}
+	p += json_content_run(p, (size_t)(end - p), &s->escaped);
+	if (p == end)
+		return p;
+	if (*p == '"')
+		return string_end(s, p, end);
+	s->state = *p == '\\' ? ESCAPE : WIDE;
+	return s->state == ESCAPE ? p + 1 : p;
 }
 
 static const char *

@@ -3,9 +3,15 @@
  * themselves, the UTF-8 rule, what an escape means, what must be escaped.
  *
  * Called by the tokeniser, by read_values for decoding, by edit and write for escaping. Pure
- * functions over borrowed bytes; none reads past the end it is given. Runs are what makes a body
- * of megabytes cost one pass at memory speed: sixteen bytes are looked at in one go, by the vector
- * types of gcc and clang, which every processor they know has an instruction for or is given some.
+ * functions over borrowed bytes; none reads past the end it is given.
+ *
+ * Runs are what makes a body of megabytes cost one pass at memory speed. A window of 16 bytes (most
+ * strings end in the first), then windows of 64, are compared in one go, by the vector types of gcc
+ * and clang; a bit for each byte says where something stands. Escapes are taken bit by bit, and
+ * UTF-8 is judged for a whole window: each byte by the three before it, which are loaded for all of
+ * them from one, two and three places earlier. Where the next window begins does not hang on what
+ * was found in this one, but for an escape that lies across: so the processor works ahead. The only
+ * instruction of one processor is x86's that gathers the bits; others do it by a multiplication.
  */
 #include "json/text.h"
 
@@ -26,33 +32,104 @@ const char json_escapes[256] = {
 };
 
 typedef signed char bytes16 __attribute__((vector_size(16)));
+typedef unsigned char octets16 __attribute__((vector_size(16)));
 typedef uint64_t words2 __attribute__((vector_size(16)));
 
-/* 0xff in place of every byte that is not plain. Signed, a byte of 0x80 and more is below 0x20 as
- * control bytes are. */
+/* One bit for each byte of a comparison's result, the first byte's the lowest. */
+static inline uint64_t
+bits(bytes16 v)
+{
+#ifdef __SSE2__
+	return (uint32_t)__builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))v);
+#else
+	words2 w = (words2)v & 0x0101010101010101;
+	return (le64toh(w[0]) * 0x0102040810204080) >> 56 |
+		(le64toh(w[1]) * 0x0102040810204080) >> 56 << 8;
+#endif
+}
+
 static inline bytes16
-special(const char *p)
+load(const char *p)
 {
 	bytes16 v;
 	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+/* Every byte that is not plain. Signed, a byte of 0x80 and more is below 0x20 as control bytes are.
+ */
+static inline bytes16
+special(bytes16 v)
+{
 	return (v < 0x20) | (v == '"') | (v == '\\');
 }
 
-static inline bool
-any(bytes16 v)
+/* Bytes of a string, a bit for each: those that are not plain, and of them those of 0x80 and more.
+ */
+struct window {
+	uint64_t special, wide;
+};
+
+static inline struct window
+look(const char *p, size_t n)
 {
-	words2 w = (words2)v;
-	return (w[0] | w[1]) != 0;
+	struct window w = { 0 };
+	for (size_t i = 0; i < n; i += 16) {
+		bytes16 v = load(p + i);
+		w.special |= bits(special(v)) << i;
+		w.wide |= bits(v < 0) << i;
+	}
+	return w;
 }
 
-/* Offset of the first byte that is set in `v`, or 16. */
+/* Length of the plain bytes at `p` that fill windows of 64. */
 static inline size_t
-first(bytes16 v)
+plain_windows(const char *p, size_t len)
 {
-	words2 w = (words2)v;
-	if (w[0] != 0)
-		return (size_t)__builtin_ctzll(le64toh(w[0])) / 8;
-	return w[1] != 0 ? 8 + (size_t)__builtin_ctzll(le64toh(w[1])) / 8 : 16;
+	size_t i = 0;
+	for (; len - i >= 64; i += 64) {
+		bytes16 low = special(load(p + i)) | special(load(p + i + 16));
+		bytes16 high = special(load(p + i + 32)) | special(load(p + i + 48));
+		if (bits(low | high) != 0)
+			break;
+	}
+	return i;
+}
+
+/*
+ * Of `n` bytes, behind three others of the same text, a bit for each that cannot stand there after
+ * them by RFC 3629 section 4. Few leads are `rare`: those that forbid some next bytes, or all.
+ */
+static inline uint64_t
+ill_formed(const char *p, size_t n)
+{
+	uint64_t bad = 0;
+	bytes16 rare = { 0 };
+	for (size_t i = 0; i < n; i += 16) {
+		octets16 one = (octets16)load(p + i - 1);
+		bytes16 due = (one >= 0xC0) | ((octets16)load(p + i - 2) >= 0xE0) |
+			((octets16)load(p + i - 3) >= 0xF0);
+		bad |= bits(due ^ (load(p + i) < -64)) << i; /* -64: 80 to BF */
+		rare |= (one == 0xE0) | (one == 0xED) | (one >= 0xF0) | ((one & 0xFE) == 0xC0);
+	}
+	if (bits(rare) == 0)
+		return bad;
+	for (size_t i = 0; i < n; i += 16) {
+		octets16 one = (octets16)load(p + i - 1), v = (octets16)load(p + i);
+		bytes16 out = ((one == 0xE0) & (v < 0xA0)) | ((one == 0xED) & (v >= 0xA0)) |
+			((one == 0xF0) & (v < 0x90)) | ((one == 0xF4) & (v >= 0x90));
+		bad |= bits(out | (one >= 0xF5) | ((one & 0xFE) == 0xC0)) << i;
+	}
+	return bad;
+}
+
+/* The same of the first sixteen bytes of all. */
+static uint64_t
+ill_formed_first(const char *p)
+{
+	char room[3 + 16] = { 0 };
+	memcpy(room + 3, p, 16);
+	return ill_formed(room + 3, 16);
 }
 
 static bool
@@ -61,41 +138,20 @@ is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/* The rest of a run of which the first `i` bytes, sixteen or more, are known to be plain. */
-static size_t
-plain_run_on(const char *p, size_t len, size_t i)
-{
-	for (; i < 64 && len - i >= 16; i += 16) {
-		size_t at = first(special(p + i));
-		if (at < 16)
-			return i + at;
-	}
-	for (; len - i >= 64; i += 64) {
-		bytes16 low = special(p + i) | special(p + i + 16);
-		bytes16 high = special(p + i + 32) | special(p + i + 48);
-		if (any(low | high))
-			break;
-	}
-	for (; len - i >= 16; i += 16) {
-		size_t at = first(special(p + i));
-		if (at < 16)
-			return i + at;
-	}
-	i = len - 16; /* the last sixteen once more */
-	return i + first(special(p + i));
-}
-
 size_t
 json_plain_run(const char *p, size_t len)
 {
-	size_t i = 0;
-	if (len >= 16) {
-		i = first(special(p));
-		return i < 16 ? i : plain_run_on(p, len, i);
+	char few[16] = { 0 }; /* a zero byte is not plain */
+	size_t i = 0, n;
+	uint64_t stop;
+	while ((n = i > 0 && len - i >= 64 ? 64 : 16) <= len - i) {
+		stop = n == 64 ? look(p + i, 64).special : look(p + i, 16).special;
+		if (stop != 0)
+			return i + (size_t)__builtin_ctzll(stop);
+		i += n;
 	}
-	while (i < len && is_plain((unsigned char)p[i]))
-		i++;
-	return i;
+	memcpy(few, p + i, len - i);
+	return i + (size_t)__builtin_ctzll(bits(special(load(few))));
 }
 
 /*
@@ -260,8 +316,8 @@ json_text_plain(struct str s)
 	return state == 0;
 }
 
-/* Length of the escape at `p`, or 0. */
-static size_t
+/* Length of the escape at `p`, or 0 when it is none, or not whole. */
+static inline size_t
 escape_len(const char *p, size_t len)
 {
 	if (len >= 2 && json_escapes[(unsigned char)p[1]] != 0)
@@ -274,20 +330,81 @@ escape_len(const char *p, size_t len)
 	return 6;
 }
 
+/* Where the character begins that is not whole before `i`; else `i` itself. What comes before is
+ * well-formed. */
+static size_t
+boundary(const char *p, size_t i)
+{
+	for (size_t back = 1; back <= 3 && back <= i; back++) {
+		unsigned char c = (unsigned char)p[i - back];
+		size_t n = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
+		if (c < 0x80 || c >= 0xC0)
+			return back < n ? i - back : i;
+	}
+	return i;
+}
+
+/* json_content_run where a window has no room, from the beginning of a character. */
+static size_t
+content_rest(const char *p, size_t len, size_t i, bool *escaped)
+{
+	size_t n;
+	do {
+		while (i < len && is_plain((unsigned char)p[i]))
+			i++;
+		if (i == len || p[i] == '"')
+			return i;
+		*escaped |= p[i] == '\\';
+		n = p[i] == '\\' ? escape_len(p + i, len - i) : json_wide_run(p + i, len - i);
+		i += n;
+	} while (n > 0);
+	return i;
+}
+
+size_t
+json_content_run(const char *p, size_t len, bool *escaped)
+{
+	size_t i = 0, n, at = 0;
+	if (len >= 16) { /* most strings end here */
+		uint64_t stop = bits(special(load(p)));
+		if (stop != 0 && p[__builtin_ctzll(stop)] == '"')
+			return (size_t)__builtin_ctzll(stop);
+	}
+	bool cut = false; /* a character may be, between the window before and this one */
+	while ((n = i > 0 && len - i >= 64 ? 64 : 16) <= len - i) {
+		struct window w = n == 64 ? look(p + i, 64) : look(p + i, 16);
+		uint64_t bad = 0, stop = w.special & ~w.wide;
+		if (w.special == 0 && !cut) {
+			i += n + plain_windows(p + i + n, len - i - n);
+			continue;
+		}
+		if (w.wide != 0 || cut)
+			bad = i == 0      ? ill_formed_first(p)
+				: n == 64 ? ill_formed(p + i, 64)
+					  : ill_formed(p + i, 16);
+		cut = w.wide >> (n - 3) != 0;
+		for (stop |= bad; stop != 0; stop = stop >> at << at) {
+			at = (size_t)__builtin_ctzll(stop);
+			if ((bad >> at & 1) != 0)
+				return boundary(p, i + at);
+			size_t taken = p[i + at] == '\\' ? escape_len(p + i + at, len - i - at) : 0;
+			*escaped |= p[i + at] == '\\';
+			if (taken == 0)
+				return i + at;
+			at += taken;
+			if (at >= n)
+				break;
+		}
+		i += stop != 0 ? at : n;
+	}
+	return content_rest(p, len, cut ? boundary(p, i) : i, escaped);
+}
+
 size_t
 json_text_span(const char *p, size_t len)
 {
-	size_t at = 0;
+	bool escaped = false;
+	size_t at = json_content_run(p, len, &escaped);
 
-	for (;;) {
-		size_t n;
-
-		at += json_plain_run(p + at, len - at);
-		if (at == len || p[at] == '"')
-			return at;
-		n = p[at] == '\\' ? escape_len(p + at, len - at) : json_wide_run(p + at, len - at);
-		if (n == 0)
-			return len;
-		at += n;
-	}
+	return at == len || p[at] == '"' ? at : len;
 }

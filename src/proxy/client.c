@@ -441,8 +441,11 @@ client_read_body(struct client *c, struct str in)
 static void
 client_read(struct client *c)
 {
-	long n = wire_read(&c->wire, c->proxy->scratch, PROXY_READ);
-	struct str in = { c->proxy->scratch, n > 0 ? (size_t)n : 0 };
+	size_t size = PROXY_READ;
+	char *room = c->state == CLIENT_BODY ? request_room(c->request, &size) : NULL;
+	char *to = room ? room : c->proxy->scratch;
+	long n = wire_read(&c->wire, to, size);
+	struct str in = { to, n > 0 ? (size_t)n : 0 };
 
 	if (n == WIRE_WAIT)
 		return;

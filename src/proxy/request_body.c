@@ -18,6 +18,7 @@
 #include "proxy/request_private.h"
 
 #define STORE_MOST (1024 * 1024)
+#define STORE_AHEAD 16   /* times what came: who sends little is given little */
 #define MODEL_ESCAPED 38 /* bytes of "models" with each letter as \u006d and the quotes */
 
 static void
@@ -239,6 +240,50 @@ json_end(struct request *r)
 	return take_members(r, STR(""));
 }
 
+/*
+ * The store, which is full or would be with `more`, is made larger: where the length is known, for
+ * all that is to come, so that it need not grow again and again; but only STORE_AHEAD times as
+ * large as what came. Not for the first piece of a body that is likely to stream.
+ */
+static int
+store_reserve(struct request *r, size_t more)
+{
+	uint64_t length = r->framing.length, come = buf_len(&r->body) + more;
+
+	if (r->framing.kind != FRAMING_LENGTH || come < r->body.cap || come > length ||
+		(length > STORE_MOST && buf_len(&r->body) == 0))
+		return 0;
+	return buf_reserve(&r->body, length / STORE_AHEAD < come ? length : come * STORE_AHEAD);
+}
+
+char *
+request_room(struct request *r, size_t *size)
+{
+	uint64_t left = r->framing.length - r->body_len;
+	size_t room;
+
+	if (r->state != REQUEST_BODY || r->streaming || r->framing.kind != FRAMING_LENGTH ||
+		r->body_len == 0 || store_reserve(r, 0) < 0)
+		return NULL;
+	room = r->body.cap - r->body.end;
+	*size = room < left ? room : left;
+	if (*size > PROXY_READ)
+		*size = PROXY_READ;
+	return room > 0 ? r->body.p + r->body.end : NULL;
+}
+
+/* What was read into the room of the store is there already. */
+static int
+store(struct request *r, struct str data)
+{
+	if (r->body.cap - r->body.end >= data.len && data.p == r->body.p + r->body.end) {
+		buf_added(&r->body, data.len);
+		return 0;
+	}
+	store_reserve(r, data.len); /* a failure stays, and is seen next */
+	return buf_add(&r->body, data);
+}
+
 static void
 take_piece(struct request *r, struct str data)
 {
@@ -251,7 +296,7 @@ take_piece(struct request *r, struct str data)
 				most));
 		return;
 	}
-	if (!r->streaming && buf_add(&r->body, data) < 0) {
+	if (!r->streaming && store(r, data) < 0) {
 		request_fail_memory(r);
 		return;
 	}

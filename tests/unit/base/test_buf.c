@@ -130,5 +130,30 @@ START_TEST(test_failure_is_sticky)
 }
 END_TEST
 
-UNIT_MAIN("base/buf", test_empty, test_add, test_model, test_flat_as_a_queue,
+/* As large as asked for, with what it holds; not smaller again. */
+START_TEST(test_reserve)
+{
+	struct buf b = BUF_EMPTY;
+	size_t before = mem_used();
+
+	ck_assert_int_eq(buf_add(&b, STR("one two")), 0);
+	buf_consume(&b, 4);
+	ck_assert_int_eq(buf_reserve(&b, 1000), 0);
+	ck_buf(&b, STR("two"));
+	ck_assert_uint_eq(b.cap, 1000);
+	ck_assert_uint_eq(mem_used(), before + 1000);
+	ck_assert_int_eq(buf_reserve(&b, 10), 0);
+	ck_assert_uint_eq(b.cap, 1000);
+	mem_fail_after(1);
+	ck_assert_int_eq(buf_reserve(&b, 1001), -1);
+	mem_fail_after(0);
+	ck_assert(b.failed);
+	ck_buf(&b, STR("two"));
+	ck_assert_int_eq(buf_reserve(&b, 1), -1);
+	buf_free(&b);
+	ck_assert_uint_eq(mem_used(), before);
+}
+END_TEST
+
+UNIT_MAIN("base/buf", test_empty, test_add, test_model, test_flat_as_a_queue, test_reserve,
 	test_failure_is_sticky)

@@ -141,6 +141,130 @@ START_TEST(wide_runs_are_well_formed)
 }
 END_TEST
 
+static size_t
+escape_by_rule(const char *p, size_t len)
+{
+	if (len < 2 || p[0] != '\\')
+		return 0;
+	if (p[1] != 'u')
+		return p[1] != '\0' && strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
+	for (size_t i = 2; i < 6; i++)
+		if (i >= len || p[i] == '\0' || !strchr("0123456789abcdefABCDEF", p[i]))
+			return 0;
+	return 6;
+}
+
+/* One item after the other. */
+static size_t
+content_by_rule(const char *p, size_t len, bool *escaped)
+{
+	size_t i = 0, n;
+	do {
+		struct str rest = { p + i, len - i };
+		n = plain_run_by_rule(rest.p, rest.len > 0 ? 1 : 0);
+		if (n == 0)
+			n = escape_by_rule(rest.p, rest.len);
+		if (n == 0)
+			n = wide_by_rule((const unsigned char *)rest.p, rest.len);
+		if (rest.len > 0 && rest.p[0] == '\\')
+			*escaped = true;
+		i += n;
+	} while (n > 0);
+	return i;
+}
+
+static void
+check_content(const char *text, size_t len)
+{
+	struct str exact = copy_exact((struct str){ text, len });
+	bool escaped = false, expected_escaped = false;
+	size_t run = json_content_run(exact.p, len, &escaped),
+	       expected = content_by_rule(exact.p, len, &expected_escaped);
+
+	if (run != expected || escaped != expected_escaped)
+		ck_abort_msg("%zu of %zu, not %zu; escaped %d, not %d", run, len, expected, escaped,
+			expected_escaped);
+	ck_assert_uint_eq(json_text_span(exact.p, len),
+		expected == len || exact.p[expected] == '"' ? expected : len);
+	free((void *)(uintptr_t)exact.p);
+}
+
+/* What can stand in a string, and what cannot. */
+static const struct str items[] = {
+	STR_INIT("\""),
+	STR_INIT("\\n"),
+	STR_INIT("\\\""),
+	STR_INIT("\\\\"),
+	STR_INIT("\\u00e9"),
+	STR_INIT("\\u00g9"),
+	STR_INIT("\\x"),
+	STR_INIT("\n"),
+	STR_INIT("\x1f"),
+	STR_INIT("\x7f"),
+	STR_INIT("\xC3\xA9"),
+	STR_INIT("\xE2\x82\xAC"),
+	STR_INIT("\xED\x9F\xBF"),
+	STR_INIT("\xF0\x9F\x98\x80"),
+	STR_INIT("\xF4\x8F\xBF\xBF"),
+	STR_INIT("\x80"),
+	STR_INIT("\xC0\x80"),
+	STR_INIT("\xC3"),
+	STR_INIT("\xE0\x9F\xBF"),
+	STR_INIT("\xE2\x82"),
+	STR_INIT("\xED\xA0\x80"),
+	STR_INIT("\xF0\x8F\xBF\xBF"),
+	STR_INIT("\xF0\x9F\x98"),
+	STR_INIT("\xF4\x90\x80\x80"),
+	STR_INIT("\xF5\x80\x80\x80"),
+	STR_INIT("\xFF"),
+};
+
+enum { ITEMS = sizeof items / sizeof items[0] };
+
+/* One item at every place of texts of every length, among plain bytes and among wide ones. */
+START_TEST(content_runs_of_every_length)
+{
+	char text[180];
+
+	for (size_t len = 0; len <= 160; len++)
+		for (size_t at = 0; at < len; at++)
+			for (size_t k = 0; k < ITEMS; k++) {
+				memset(text, 'x', sizeof text);
+				for (size_t i = k % 2 == 0 ? at % 2 : len; i + 1 < at; i += 2)
+					memcpy(text + i, "\xD0\xB8", 2);
+				memcpy(text + at, items[k].p, items[k].len);
+				check_content(text, len);
+			}
+}
+END_TEST
+
+/* Any items in any order. */
+START_TEST(content_runs_of_anything)
+{
+	uint64_t random = 88172645463325252u;
+	char text[700];
+
+	for (int round = 0; round < 200000; round++) {
+		size_t len = 0, n = (size_t)round % 80;
+		while (n-- > 0) {
+			random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+			/* mostly what may stand there: the first of the others ends a run */
+			size_t kind = random >> 8 & 15;
+			struct str item = kind < 6 ? STR("plain te")
+				: kind < 15        ? items[10 + (random >> 16) % 5]
+						   : items[(random >> 16) % ITEMS];
+			if (kind == 6 || kind == 7)
+				item = items[1 + (random >> 16) % 4];
+			if (kind < 6)
+				item.len = 1 + (random >> 24) % item.len;
+			memcpy(text + len, item.p, item.len);
+			len += item.len;
+		}
+		check_content(text, len);
+	}
+}
+END_TEST
+
 START_TEST(escapes_and_digits)
 {
 	for (unsigned byte = 0; byte < 256; byte++) {
@@ -203,4 +327,5 @@ START_TEST(plain_texts)
 END_TEST
 
 UNIT_MAIN("json/text", plain_runs_of_every_length, plain_runs_know_every_byte,
-	wide_runs_are_well_formed, escapes_and_digits, stretches, plain_texts)
+	wide_runs_are_well_formed, content_runs_of_every_length, content_runs_of_anything,
+	escapes_and_digits, stretches, plain_texts)

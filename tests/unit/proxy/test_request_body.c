@@ -446,6 +446,89 @@ START_TEST(test_what_does_not_stream)
 }
 END_TEST
 
+/* The first piece stands elsewhere, the next ones are read into the store where there is room.
+ * Returns how many bytes were. */
+static size_t
+read_in(size_t len, size_t first, size_t step)
+{
+	size_t in_room = 0, at = first, size;
+
+	ck_assert_ptr_null(request_room(request, &size));
+	request_body(request, (struct str){ text, first });
+	while (at < len && !client.ends) {
+		char *room = request_room(request, &size);
+		size_t n = step < len - at ? step : len - at;
+
+		if (room) {
+			ck_assert_uint_le(size, PROXY_READ);
+			ck_assert_uint_le(size, len - at);
+			n = n < size ? n : size;
+			memcpy(room, text + at, n);
+			in_room += n;
+		}
+		request_body(request, (struct str){ room ? room : text + at, n });
+		at += n;
+	}
+	return in_room;
+}
+
+/* A body that is stored has its place in one piece of memory, and comes into it without a copy. */
+START_TEST(test_room_in_the_store)
+{
+	static const size_t steps[] = { 1000, 65536, LONG };
+	const size_t len = 400000;
+
+	setup();
+	compose("", "");
+	memcpy(text, "{\"model\":\"echo\"  ,", 18);
+	memcpy(text + len - 2, "\"}", 2);
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		begin(len);
+		ck_assert_uint_eq(read_in(len, 40000, steps[i]), len - 40000);
+		ck_assert_uint_eq(buf_len(&request->body), len);
+		ck_assert_uint_eq(request->body.cap, len);
+		ck_assert_mem_eq(request->body.p, text, len);
+		request_body_end(request);
+		settle();
+		ck_assert(client.whole);
+		give_up();
+	}
+	house_close(&house);
+}
+END_TEST
+
+/* Who says much and sends little holds little; and a body that streams has no store. */
+START_TEST(test_room_for_what_comes)
+{
+	size_t size;
+
+	setup();
+	compose("", "");
+	memcpy(text, "{\"model\":\"echo\"  ,", 18);
+	begin(1 << 20);
+	request_body(request, (struct str){ text, 100 });
+	ck_assert_ptr_nonnull(request_room(request, &size));
+	ck_assert_uint_eq(size, 1500);
+	ck_assert_uint_eq(request->body.cap, 1600);
+	give_up();
+
+	begin(LONG); /* it is stored, which shows at its first piece */
+	ck_assert_uint_gt(read_in(LONG, 65536, 65536), LONG - 3 * 65536);
+	ck_assert_mem_eq(request->body.p, text, LONG);
+	ck_assert_uint_eq(request->body.cap, LONG);
+	give_up();
+
+	compose("", "");
+	begin(LONG);
+	request_body(request, (struct str){ text, 65536 });
+	ck_assert(request->streaming);
+	ck_assert_ptr_null(request_room(request, &size));
+	ck_assert_uint_le(request->body.cap, 65536);
+	give_up();
+	house_close(&house);
+}
+END_TEST
+
 START_TEST(test_too_large)
 {
 	setup();
@@ -516,6 +599,8 @@ main(void)
 	tcase_add_test(tcase, test_second_model_in_another_case);
 	tcase_add_test(tcase, test_streaming_values_across_pieces);
 	tcase_add_test(tcase, test_what_does_not_stream);
+	tcase_add_test(tcase, test_room_in_the_store);
+	tcase_add_test(tcase, test_room_for_what_comes);
 	tcase_add_test(tcase, test_too_large);
 	tcase_add_test(tcase, test_memory);
 	suite_add_tcase(suite, tcase);
