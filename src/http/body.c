@@ -183,6 +183,8 @@ data_take(struct body *b, struct str in)
 	struct str data = str_head(in, b->left < in.len ? (size_t)b->left : in.len);
 
 	b->left -= data.len;
+	if (b->left == 0)
+		b->state = DATA_CR;
 	return data;
 }
 
@@ -205,8 +207,6 @@ chunked_next(struct body *b, struct str in, struct str *data)
 			break;
 		*data = data_take(b, str_skip(in, at));
 		at += data->len;
-		if (b->left == 0)
-			b->state = DATA_CR;
 	}
 	return (long)at;
 }
@@ -234,14 +234,17 @@ body_join(struct body *b, char *p, size_t len, struct str *data)
 	long n = body_next(b, (struct str){ p, len }, data);
 	size_t at = n > 0 ? (size_t)n : 0;
 
-	while (at < len && data->len > 0 && b->kind == FRAMING_CHUNKED && b->state == DATA) {
-		struct str rest = { p + at, len - at }, piece = { NULL, 0 };
+	while (data->len > 0 && b->kind == FRAMING_CHUNKED) {
+		struct str piece;
 
-		if (rest.len > JOIN_MOST && b->left > JOIN_MOST)
+		if (b->state == DATA_CR)
+			at += plain_size(b, (struct str){ p + at, len - at });
+		if (b->state != DATA || at == len || (len - at > JOIN_MOST && b->left > JOIN_MOST))
 			break;
-		at += (size_t)chunked_next(b, rest, &piece);
+		piece = data_take(b, (struct str){ p + at, len - at });
 		memmove(p + (data->p - p) + data->len, piece.p, piece.len);
 		data->len += piece.len;
+		at += piece.len;
 	}
 	return n < 0 ? n : (long)at;
 }

@@ -2,7 +2,8 @@
  * text: what stands inside a JSON string, in both directions: runs of bytes that stand for
  * themselves, the UTF-8 rule, what an escape means, what must be escaped.
  *
- * Called by the tokeniser, by read_values for decoding, by edit and write for escaping. Pure
+ * Called by the tokeniser, by read_values for decoding, by edit and write for escaping, by watch to
+ * find names in what it does not read. Pure
  * functions over borrowed bytes; none reads past the end it is given. Runs are what makes a body
  * of megabytes cost one pass at memory speed: sixteen bytes are looked at in one go, by the vector
  * types of gcc and clang, which every processor they know has an instruction for or is given some.
@@ -59,6 +60,33 @@ static bool
 is_plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* 0xff in place of every quote that one of `next` follows. Reads a byte more. */
+static inline bytes16
+begins(const char *p, const char next[3])
+{
+	bytes16 v, behind;
+	memcpy(&v, p, sizeof v);
+	memcpy(&behind, p + 1, sizeof behind);
+	return (v == '"') & ((behind == next[0]) | (behind == next[1]) | (behind == next[2]));
+}
+
+size_t
+json_begin(const char *p, size_t len, const char next[3])
+{
+	size_t i = 0;
+	while (len > 32) {
+		bytes16 low = begins(p + i, next), high = begins(p + i + 16, next);
+		if (any(low | high))
+			return i + (any(low) ? first(low) : 16 + first(high));
+		if (i == len - 33)
+			return len;
+		i = len - 33 - i < 32 ? len - 33 : i + 32; /* the last ones partly once more */
+	}
+	while (i + 1 < len && (p[i] != '"' || memchr(next, p[i + 1], 3) == NULL))
+		i++;
+	return i + 1 < len ? i : len;
 }
 
 /* The rest of a run of which the first `i` bytes, sixteen or more, are known to be plain. */

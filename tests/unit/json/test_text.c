@@ -66,6 +66,41 @@ START_TEST(plain_runs_know_every_byte)
 }
 END_TEST
 
+static size_t
+begin_by_rule(const char *p, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++)
+		if (p[i] == '"' && (p[i + 1] == 'f' || p[i + 1] == 'u' || p[i + 1] == 'e'))
+			return i;
+	return len;
+}
+
+/* One at each place of texts of every length, behind a quote that another byte follows and before a
+ * second one. */
+START_TEST(begins_of_every_length)
+{
+	for (size_t len = 0; len <= 150; len++)
+		for (size_t at = 0; at < len; at++)
+			for (size_t k = 0; k < 4; k++) {
+				char *p = malloc(len);
+				if (!p)
+					ck_abort_msg("no memory");
+				memset(p, k == 3 ? '"' : 'x', len);
+				p[at / 2] = '"';
+				p[at] = '"';
+				if (at + 1 < len)
+					p[at + 1] = "fue\""[k];
+				if (at + 3 < len)
+					memcpy(p + at + 2, "\"u", 2);
+				size_t got = json_begin(p, len, "fue");
+				if (got != begin_by_rule(p, len))
+					ck_abort_msg("%zu of %zu: %zu", at, len, got);
+				free(p);
+			}
+	ck_assert_uint_eq(json_begin("", 0, "fue"), 0);
+}
+END_TEST
+
 /* Length of the sequence at `p`, decoded and judged by its value; 0 when it is none of two to four
  * bytes. */
 static size_t
@@ -203,4 +238,5 @@ START_TEST(plain_texts)
 END_TEST
 
 UNIT_MAIN("json/text", plain_runs_of_every_length, plain_runs_know_every_byte,
-	wide_runs_are_well_formed, escapes_and_digits, stretches, plain_texts)
+	begins_of_every_length, wide_runs_are_well_formed, escapes_and_digits, stretches,
+	plain_texts)
