@@ -155,23 +155,31 @@ step(struct body *b, char c)
 	b->done = b->state == DONE;
 }
 
-/* From the end of one chunk's data to the next one's, where all that stands between them is here
- * and of the plain form that it nearly always has. Its length, or 0, and nothing is read. */
+/* From the end of one chunk's data to the next one's, as far as what stands there is of the plain
+ * form that it nearly always has. Bytes read. */
 static size_t
-plain_size(struct body *b, struct str in)
+plain_framing(struct body *b, struct str in)
 {
 	uint64_t size = 0;
-	size_t at = 2;
+	size_t start = 0, at;
 	int digit;
 
-	if (in.len < 2 || in.p[0] != '\r' || in.p[1] != '\n')
+	if (b->state == DATA_CR) {
+		if (in.len < 2 || in.p[0] != '\r' || in.p[1] != '\n')
+			return 0;
+		b->state = SIZE;
+		start = 2;
+	}
+	if (b->state != SIZE || b->line > 0)
 		return 0;
-	while (at < in.len && at < 2 + PLAIN_DIGITS && (digit = head_hex_value(in.p[at])) >= 0) {
+	for (at = start; at < in.len && at < start + PLAIN_DIGITS; at++) {
+		digit = head_hex_value(in.p[at]);
+		if (digit < 0)
+			break;
 		size = size * 16 + (unsigned)digit;
-		at++;
 	}
 	if (size == 0 || in.len - at < 2 || in.p[at] != '\r' || in.p[at + 1] != '\n')
-		return 0;
+		return start;
 	b->left = size;
 	b->state = DATA;
 	return at + 2;
@@ -194,8 +202,11 @@ chunked_next(struct body *b, struct str in, struct str *data)
 	size_t at = 0;
 
 	while (at < in.len && !b->done) {
-		if (b->state == DATA_CR)
-			at += plain_size(b, str_skip(in, at));
+		size_t n = b->state != DATA ? plain_framing(b, str_skip(in, at)) : 0;
+
+		at += n;
+		if (n > 0)
+			continue;
 		if (b->state != DATA) {
 			step(b, in.p[at]);
 			if (b->state == BROKEN)
@@ -238,7 +249,7 @@ body_join(struct body *b, char *p, size_t len, struct str *data)
 		struct str piece;
 
 		if (b->state == DATA_CR)
-			at += plain_size(b, (struct str){ p + at, len - at });
+			at += plain_framing(b, (struct str){ p + at, len - at });
 		if (b->state != DATA || at == len || (len - at > JOIN_MOST && b->left > JOIN_MOST))
 			break;
 		piece = data_take(b, (struct str){ p + at, len - at });

@@ -62,33 +62,6 @@ is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/* 0xff in place of every quote that one of `next` follows. Reads a byte more. */
-static inline bytes16
-begins(const char *p, const char next[3])
-{
-	bytes16 v, behind;
-	memcpy(&v, p, sizeof v);
-	memcpy(&behind, p + 1, sizeof behind);
-	return (v == '"') & ((behind == next[0]) | (behind == next[1]) | (behind == next[2]));
-}
-
-size_t
-json_begin(const char *p, size_t len, const char next[3])
-{
-	size_t i = 0;
-	while (len > 32) {
-		bytes16 low = begins(p + i, next), high = begins(p + i + 16, next);
-		if (any(low | high))
-			return i + (any(low) ? first(low) : 16 + first(high));
-		if (i == len - 33)
-			return len;
-		i = len - 33 - i < 32 ? len - 33 : i + 32; /* the last ones partly once more */
-	}
-	while (i + 1 < len && (p[i] != '"' || memchr(next, p[i + 1], 3) == NULL))
-		i++;
-	return i + 1 < len ? i : len;
-}
-
 /* The rest of a run of which the first `i` bytes, sixteen or more, are known to be plain. */
 static size_t
 plain_run_on(const char *p, size_t len, size_t i)
@@ -116,14 +89,14 @@ plain_run_on(const char *p, size_t len, size_t i)
 size_t
 json_plain_run(const char *p, size_t len)
 {
-	size_t i = 0;
+	char few[16] = { 0 }; /* a zero byte is not plain */
+	size_t i;
 	if (len >= 16) {
 		i = first(special(p));
 		return i < 16 ? i : plain_run_on(p, len, i);
 	}
-	while (i < len && is_plain((unsigned char)p[i]))
-		i++;
-	return i;
+	memcpy(few, p, len);
+	return first(special(few));
 }
 
 /*
@@ -216,6 +189,46 @@ json_hex(char c)
 		return c - '0';
 	c |= 0x20;
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A bit for each of sixteen bytes: a quote that one of `next` follows. Reads one byte more. */
+static inline uint64_t
+begins(const char *p, const char next[3])
+{
+	bytes16 v, behind;
+	memcpy(&v, p, sizeof v);
+	memcpy(&behind, p + 1, sizeof behind);
+	v = (v == '"') & ((behind == next[0]) | (behind == next[1]) | (behind == next[2]));
+#ifdef __SSE2__
+	return (uint32_t)__builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))v);
+#else
+	words2 w = (words2)v & 0x0101010101010101;
+	return (le64toh(w[0]) * 0x0102040810204080) >> 56 |
+		(le64toh(w[1]) * 0x0102040810204080) >> 56 << 8;
+#endif
+}
+
+static inline uint64_t
+begins_32(const char *p, const char next[3])
+{
+	return begins(p, next) | begins(p + 16, next) << 16;
+}
+
+size_t
+json_begin(const char *p, size_t len, const char next[3])
+{
+	size_t i = 0;
+	uint64_t found;
+	for (; len - i > 32; i += 32)
+		if ((found = begins_32(p + i, next)) != 0)
+			return i + (size_t)__builtin_ctzll(found);
+	if (len > 32) { /* the last ones, partly once more */
+		found = begins_32(p + len - 33, next);
+		return found != 0 ? len - 33 + (size_t)__builtin_ctzll(found) : len;
+	}
+	while (i + 1 < len && (p[i] != '"' || memchr(next, p[i + 1], 3) == NULL))
+		i++;
+	return i + 1 < len ? i : len;
 }
 
 static void
