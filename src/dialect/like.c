@@ -3,11 +3,11 @@
  *
  * Called by translate for each event. The data kept has up to two holes: the text, and a value that
  * the reader called loose. Between the holes the next event must have the same bytes; in the text's
- * place, a text that can stand in a JSON string, up to its quote; in the loose one's, the same
- * marks with other words or numbers between them. So it is JSON as the kept one was, and says the
- * same with another text. Where a loose value may matter, the data of the latest such event is
- * kept, to be read when the run is over. Memory comes from the request's arena, once; without any,
- * no event is like another, which costs nothing but time.
+ * place, a text that can stand in a JSON string, up to its quote; in the loose one's, any other
+ * string if it was one, else the same marks with other words or numbers between them. So it is JSON
+ * as the kept one was, and says the same with another text. Where a loose value may matter, the
+ * data of the latest such event is kept, to be read when the run is over. Memory comes from the
+ * request's arena, once; without any, no event is like another, which costs nothing but time.
  */
 #include "dialect/like.h"
 
@@ -67,10 +67,11 @@ fill(const struct like *l, size_t i, struct str data, struct like_hole *hole)
 {
 	const struct like_hole *old = &l->holes[i];
 	struct str rest = str_skip(data, hole->at);
-	long len = old->text ? (long)json_text_span(rest.p, rest.len)
-			     : loose_len(kept(l, old->at, old->at + old->len), rest);
+	long len = old->text || old->string ? (long)json_text_span(rest.p, rest.len)
+					    : loose_len(kept(l, old->at, old->at + old->len), rest);
 
 	hole->text = old->text;
+	hole->string = old->string;
 	hole->len = len < 0 ? 0 : (size_t)len;
 	return len < 0 || (old->text && len == 0) ? -1 : 0;
 }
@@ -155,6 +156,11 @@ like_keep(struct like *l, struct arena *a, struct str data, const struct chat_ev
 	if (has_loose) {
 		loose.at = (size_t)(events->loose.p - data.p);
 		loose.len = events->loose.len;
+		loose.string = events->loose.p[0] == '"';
+	}
+	if (loose.string) {
+		loose.at++;
+		loose.len -= 2;
 	}
 	l->n = has_loose ? 2 : 1;
 	l->holes[0] = has_loose && loose.at < text.at ? loose : text;
