@@ -7,8 +7,9 @@
  *
  * Nearly all events are deltas that say nothing of this, so an event is searched for a few names
  * first and tokenised only when one is there with a value other than null (OpenAI repeats
- * "usage":null and "finish_reason":null in each). A name inside the text of an answer has no colon
- * behind it, or a backslash before its quote, and what the tokeniser finds decides.
+ * "usage":null and "finish_reason":null in each). One pass finds them all: they begin with a quote
+ * and one of three letters. A name inside the text of an answer has no colon behind it, or a
+ * backslash before its quote, and what the tokeniser finds decides.
  *
  * A JSON reply may be megabytes long and is not kept. A small lexer follows strings and depth, and
  * copies the value of the top-level `usage` alone:
