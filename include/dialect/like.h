@@ -19,7 +19,8 @@ struct like {
 	struct like_hole {
 		size_t at, len;
 		bool text;
-	} holes[2]; /* in the order in which they stand */
+		bool string; /* a loose value: what stands between its quotes */
+	} holes[2];          /* in the order in which they stand */
 	size_t n;
 };
 

@@ -25,6 +25,9 @@ void body_init(struct body *b, enum framing kind, uint64_t length);
  * digits.
  */
 long body_next(struct body *b, struct str in, struct str *data);
+/* The same for bytes that may be written to, as far as they are consumed: data of chunks that stand
+ * one behind the other comes as one, moved together, unless a chunk is large. */
+long body_join(struct body *b, char *p, size_t len, struct str *data);
 
 #define BODY_CHUNK_HEAD_MAX 18
 /* Write "HEX CRLF" for a chunk of `len` bytes; returns its length. */

@@ -25,6 +25,8 @@ struct sse {
 	/* all else is private */
 	size_t line;     /* where in `carry` the line being read begins */
 	size_t size;     /* bytes of the event's lines so far, but for comments */
+	const char *cr;  /* in what is read: the next CR, or the end, or a place before */
+	size_t no_cr;    /* bytes to come up to there */
 	uint8_t bom;     /* bytes of a byte-order mark seen */
 	bool started;    /* the first byte that is no byte-order mark has come */
 	bool last_cr;    /* the last byte read was a CR, and ended a line */
@@ -45,9 +47,9 @@ void sse_free(struct sse *s);
  * Read on in `in`. Returns bytes consumed, up to and with the end of the first event (its blank
  * line) or all of `in`. *got is true when an event ended there (blocks that hold only comments or
  * are empty are not events: they are consumed silently and *got stays false, and the function goes
- * on to the next). -1: no memory. An event that lies wholly in `in` with one data line is sliced,
- * not copied. A CR at the very end of `in` ends the line at once; an LF that opens the next input
- * is then swallowed as part of it.
+ * on to the next). -1: no memory. What was not consumed is what the next input begins with. An
+ * event that lies wholly in `in` with one data line is sliced, not copied. A CR at the very end of
+ * `in` ends the line at once; an LF that opens the next input is then swallowed as part of it.
  */
 long sse_next(struct sse *s, struct str in, struct sse_event *ev, bool *got);
 /* At the end of the stream: was an event left without its blank line? True with *ev filled when it

@@ -17,6 +17,13 @@ size_t json_wide_run(const char *p, size_t len);
  * and whole escapes; up to a quote, or what is none of these or is cut by the end. *escaped is set
  * at the first backslash, else left as it is. At memory speed. */
 size_t json_content_run(const char *p, size_t len, bool *escaped);
+/* Length of the run at `p` up to the first `"` or `\`, whatever else stands there. At memory speed.
+ */
+size_t json_text_run(const char *p, size_t len);
+/* Length of the run at `p` up to the first `"`, `{`, `}`, `[` or `]`. At memory speed. */
+size_t json_gap_run(const char *p, size_t len);
+/* Offset of the first `"` that one of three bytes follows, or `len`. At memory speed. */
+size_t json_begin(const char *p, size_t len, const char next[3]);
 /* Length of what stands in a string at `p`, up to its closing quote; `len` when there is none, or
  * before it something that cannot stand in a string. */
 size_t json_text_span(const char *p, size_t len);

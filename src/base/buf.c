@@ -88,14 +88,11 @@ buf_added(struct buf *b, size_t n)
 int
 buf_add(struct buf *b, struct str s)
 {
-	char *p;
-
 	if (s.len == 0) /* nothing needs no memory */
 		return b->failed ? -1 : 0;
-	p = buf_room(b, s.len);
-	if (!p)
+	if ((b->failed || b->cap - b->end < s.len) && !buf_room(b, s.len))
 		return -1;
-	memcpy(p, s.p, s.len);
+	memcpy(b->p + b->end, s.p, s.len);
 	b->end += s.len;
 	return 0;
 }

@@ -18,6 +18,7 @@
 
 #include "dialect/anthropic_request.h"
 #include "dialect/fault.h"
+#include "json/text.h"
 
 enum { KEEP_LEVELS = 6, DEPTH_MOST = 1024 };
 
@@ -67,13 +68,23 @@ static uint64_t
 count_units(struct str s)
 {
 	uint64_t n = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.len; i++) {
+	while (i < s.len) {
 		unsigned char b = (unsigned char)s.p[i];
+		size_t run = 1;
 
-		if (b == '\\')
-			i += i + 1 < s.len && s.p[i + 1] == 'u' ? 5 : 1;
-		n += (b & 0xC0) == 0x80 ? 0 : b >= 0xF0 ? 2 : 1;
+		if (b >= 0x80) {
+			n += b < 0xC0 ? 0 : b >= 0xF0 ? 2 : 1;
+		} else if (b == '\\') {
+			run = i + 1 < s.len && s.p[i + 1] == 'u' ? 6 : 2;
+			n++;
+		} else {
+			run = json_plain_run(s.p + i, s.len - i);
+			run += run == 0;
+			n += run;
+		}
+		i += run;
 	}
 	return n;
 }

@@ -3,12 +3,12 @@
  *
  * Called by translate for each event. The data kept has up to two holes: the text, and a value that
  * the reader called loose. Between the holes the next event must have the same bytes; in the text's
- * place, a text that can stand in a JSON string, up to its quote; in the loose one's, the same
- * marks with other words or numbers between them. So it is JSON as the kept one was, and says the
- * same with another text. Where a loose value may matter, the data of the latest such event is
- * kept, to be read when the run is over. Memory comes from the request's arena, little at first,
- * since most streams have short events; without any, no event is like another, which costs nothing
- * but time.
+ * place, a text that can stand in a JSON string, up to its quote; in the loose one's, any other
+ * string if it was one, else the same marks with other words or numbers between them. So it is JSON
+ * as the kept one was, and says the same with another text. Where a loose value may matter, the
+ * data of the latest such event is kept, to be read when the run is over. Memory comes from the
+ * request's arena, little at first, since most streams have short events; without any, no event is
+ * like another, which costs nothing but time.
  */
 #include "dialect/like.h"
 
@@ -36,23 +36,50 @@ word_end(struct str s, size_t at)
 	return at;
 }
 
+/* Length of what two texts begin with alike, eight bytes in one go. */
+static size_t
+alike(struct str a, struct str b)
+{
+	size_t i = 0, least = a.len < b.len ? a.len : b.len;
+	uint64_t x, y;
+
+	for (; least - i >= sizeof x; i += sizeof x) {
+		memcpy(&x, a.p + i, sizeof x);
+		memcpy(&y, b.p + i, sizeof y);
+		if (x != y)
+			break;
+	}
+	while (i < least && a.p[i] == b.p[i])
+		i++;
+	return i;
+}
+
 /* Length of what stands in `in` for the loose value, or -1. */
 static long
 loose_len(struct str value, struct str in)
 {
-	size_t i = 0, j = 0;
+	size_t i = 0, j = 0, same;
+	bool inside = false; /* a word, which may go on in another way */
 
-	while (i < value.len) {
-		if (j == in.len || is_word(value.p[i]) != is_word(in.p[j]))
+	do {
+		same = alike(str_skip(value, i), str_skip(in, j));
+		i += same;
+		j += same;
+		inside = same > 0 ? is_word(value.p[i - 1]) : inside;
+		if (i < value.len && !inside &&
+			(j == in.len || !is_word(value.p[i]) || !is_word(in.p[j])))
 			return -1;
-		if (is_word(value.p[i])) {
-			i = word_end(value, i);
-			j = word_end(in, j);
-		} else if (value.p[i++] != in.p[j++]) {
-			return -1;
+		if (inside || i < value.len) {
+			size_t end = word_end(value, i), in_end = word_end(in, j);
+
+			if (i < value.len && end == i && in_end == j)
+				return -1; /* other marks */
+			i = end;
+			j = in_end;
+			inside = true;
 		}
-	}
-	return j < in.len && is_word(in.p[j]) ? -1 : (long)j;
+	} while (i < value.len);
+	return !inside && j < in.len && is_word(in.p[j]) ? -1 : (long)j;
 }
 
 static struct str
@@ -68,10 +95,11 @@ fill(const struct like *l, size_t i, struct str data, struct like_hole *hole)
 {
 	const struct like_hole *old = &l->holes[i];
 	struct str rest = str_skip(data, hole->at);
-	long len = old->text ? (long)json_text_span(rest.p, rest.len)
-			     : loose_len(kept(l, old->at, old->at + old->len), rest);
+	long len = old->text || old->string ? (long)json_text_span(rest.p, rest.len)
+					    : loose_len(kept(l, old->at, old->at + old->len), rest);
 
 	hole->text = old->text;
+	hole->string = old->string;
 	hole->len = len < 0 ? 0 : (size_t)len;
 	return len < 0 || (old->text && len == 0) ? -1 : 0;
 }
@@ -166,6 +194,11 @@ like_keep(struct like *l, struct arena *a, struct str data, const struct chat_ev
 	if (has_loose) {
 		loose.at = (size_t)(events->loose.p - data.p);
 		loose.len = events->loose.len;
+		loose.string = events->loose.p[0] == '"';
+	}
+	if (loose.string) {
+		loose.at++;
+		loose.len -= 2;
 	}
 	l->n = has_loose ? 2 : 1;
 	l->holes[0] = has_loose && loose.at < text.at ? loose : text;

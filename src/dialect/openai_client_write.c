@@ -5,15 +5,21 @@
  * Called by translate through openai_client. What SDKs need of a stream is kept here: each choice
  * begins with its role, indices of calls count from 0 without gaps over the whole stream, a call
  * ends with arguments that can be parsed, and each choice has one finish reason. Citations wait for
- * the chunk that finishes: SDKs take the last list that they see, they do not join lists. Fails
- * only for want of memory (c->arena, or `out`, where it is sticky).
+ * the chunk that finishes: SDKs take the last list that they see, they do not join lists. What
+ * stands before a text is composed once, for all that come one after the other. Fails only for want
+ * of memory (c->arena, or `out`, where it is sticky).
  *
  *     choice:  role -> text, refusal, reasoning, images, calls ... -> finish
  *     call:    (told, no arguments) -> arguments ... -> end; {} when there were none
  */
 #include "dialect/openai_client_write.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include "dialect/openai_client_chunk.h"
+
+enum { BEFORE_MORE = 64 }; /* behind a chunk's head: the choice, and the member with the text */
 
 struct citation {
 	struct str raw;
@@ -31,8 +37,13 @@ struct writer {
 	struct chunk_form form;
 	struct chunk_choice *choices;
 	struct choice *at; /* the one that was written last */
-	bool legacy;       /* calls are told as function_call, which is one */
-	bool held;         /* the call waits for its arguments, which are next */
+	/* what stood before the last text that was told, and where: nearly all are alike */
+	char *before;
+	size_t before_len;
+	struct choice *before_at;
+	const char *before_member;
+	bool legacy; /* calls are told as function_call, which is one */
+	bool held;   /* the call waits for its arguments, which are next */
 	struct chat_event call;
 	struct chat_usage usage;
 };
@@ -67,17 +78,41 @@ delta_close(struct writer *w, struct buf *out)
 	chunk_close(&w->form, STR(""), STR(""), STR(""), out);
 }
 
-/* A chunk with one string: `member` up to the string's quote. */
+/* A chunk up to the text of its one string: `member` is what stands before that, a literal. */
 static void
-tell_text(struct writer *w, struct str member, const struct chat_event *ev, struct buf *out)
+text_open(struct chat *c, struct writer *w, struct str member, struct buf *out)
+{
+	size_t from = buf_len(out);
+	struct str before;
+
+	if (w->before_at == w->at && w->before_member == member.p) {
+		buf_add(out, (struct str){ w->before, w->before_len });
+		return;
+	}
+	delta_open(w, out);
+	buf_add(out, member);
+	before = str_skip(buf_str(out), from);
+	if (!w->before)
+		w->before = arena_alloc(c->arena, w->form.head.len + BEFORE_MORE);
+	if (!w->before || out->failed)
+		return;
+	assert(before.len <= w->form.head.len + BEFORE_MORE);
+	memcpy(w->before, before.p, before.len);
+	w->before_len = before.len;
+	w->before_at = w->at;
+	w->before_member = member.p;
+}
+
+static void
+tell_text(struct chat *c, struct writer *w, struct str member, const struct chat_event *ev,
+	struct buf *out)
 {
 	if (ev->text.len == 0)
 		return;
-	delta_open(w, out);
-	buf_add(out, member);
+	text_open(c, w, member, out);
 	chunk_text(ev, out);
-	buf_add(out, STR("\""));
-	delta_close(w, out);
+	buf_add(out, STR("\"}"));
+	chunk_close(&w->form, STR(""), STR(""), STR(""), out);
 }
 
 static int
@@ -187,7 +222,7 @@ tell_arguments(struct writer *w, const struct chat_event *ev, struct buf *out)
 static void
 end_call(struct writer *w, struct buf *out)
 {
-	struct chat_event none = { .text = STR("{}") };
+	static const struct chat_event none = { .text = STR_INIT("{}") };
 
 	if (!w->at->in_call)
 		return;
@@ -235,11 +270,11 @@ keep_citation(struct chat *c, struct choice *h, const struct chat_event *ev)
 }
 
 static void
-finish(struct writer *w, const struct chat_event *ev, struct buf *out)
+finish(struct chat *c, struct writer *w, const struct chat_event *ev, struct buf *out)
 {
 	struct choice *h = w->at;
 
-	tell_text(w, STR("\"refusal\":\""), ev, out);
+	tell_text(c, w, STR("\"refusal\":\""), ev, out);
 	h->in.stopped = true;
 	delta_open(w, out);
 	for (const struct citation *k = h->citations; k; k = k->next) {
@@ -279,13 +314,13 @@ tell(struct chat *c, struct writer *w, const struct chat_event *ev, struct buf *
 	}
 	switch (ev->type) {
 	case EVENT_TEXT:
-		tell_text(w, STR("\"content\":\""), ev, out);
+		tell_text(c, w, STR("\"content\":\""), ev, out);
 		break;
 	case EVENT_REFUSAL:
-		tell_text(w, STR("\"refusal\":\""), ev, out);
+		tell_text(c, w, STR("\"refusal\":\""), ev, out);
 		break;
 	case EVENT_REASONING:
-		tell_text(w, STR("\"reasoning_content\":\""), ev, out);
+		tell_text(c, w, STR("\"reasoning_content\":\""), ev, out);
 		break;
 	case EVENT_CALL:
 		w->held = ev->joined;
@@ -297,7 +332,7 @@ tell(struct chat *c, struct writer *w, const struct chat_event *ev, struct buf *
 		tell_image(w, ev, out);
 		break;
 	case EVENT_STOP:
-		finish(w, ev, out);
+		finish(c, w, ev, out);
 		break;
 	default: /* EVENT_START told the role; signatures are for whole replies */
 		break;

@@ -376,15 +376,24 @@ read_one(struct translate *t, const struct sse_event *ev, struct buf *out)
 	return verdict;
 }
 
+static bool
+is_blank(const struct sse_event *ev)
+{
+	struct str data = ev->data;
+
+	if (!ev->has_data || ev->oversized)
+		return !ev->has_data;
+	return data.len == 0 ||
+		((data.p[0] == ' ' || data.p[0] == '\t') && str_trim(data).len == 0);
+}
+
 enum translate_verdict
 translate_event(struct translate *t, const struct sse_event *ev, struct buf *out)
 {
 	struct chat_event text = { 0 };
 	enum translate_verdict verdict;
 
-	bool blank = !ev->has_data || (str_trim(ev->data).len == 0 && !ev->oversized);
-
-	if (t->done || blank)
+	if (t->done || is_blank(ev))
 		return t->done ? TRANSLATE_DONE : TRANSLATE_OK;
 	if (like_is(&t->like, ev->data, &text.text)) {
 		text.type = t->like.type;

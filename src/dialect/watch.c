@@ -7,8 +7,9 @@
  *
  * Nearly all events are deltas that say nothing of this, so an event is searched for a few names
  * first and tokenised only when one is there with a value other than null (OpenAI repeats
- * "usage":null and "finish_reason":null in each). A name inside the text of an answer has no colon
- * behind it, or a backslash before its quote, and what the tokeniser finds decides.
+ * "usage":null and "finish_reason":null in each). One pass finds them all: they begin with a quote
+ * and one of three letters. A name inside the text of an answer has no colon behind it, or a
+ * backslash before its quote, and what the tokeniser finds decides.
  *
  * A JSON reply may be megabytes long and is not kept. A small lexer follows strings and depth, and
  * copies the value of the top-level `usage` alone:
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #include "dialect/dialect.h"
+#include "json/text.h"
 
 enum { START, INSIDE, OVER };
 enum { MEMBER_OTHER, MEMBER_USAGE, MEMBER_ERROR };
@@ -170,21 +172,33 @@ space_len(struct str s, size_t at)
 	return n;
 }
 
-/* May there be a member of that name (given with its quotes) whose value is not null? */
-static bool
-says(struct str data, struct str quoted)
+/* Is what begins with a quote a member of that name (given with its quotes) whose value is not
+ * null?
+ */
+static inline bool
+says(struct str s, struct str quoted)
+{
+	size_t at = quoted.len;
+
+	if (!str_starts(s, quoted))
+		return false;
+	at += space_len(s, at);
+	if (at == s.len || s.p[at] != ':')
+		return false;
+	at++;
+	at += space_len(s, at);
+	return !str_starts(str_skip(s, at), STR("null"));
+}
+
+/* Does any string of the data, of those that begin with one of three letters, matter? */
+static inline bool
+any_matters(struct str data, const char first[3], bool (*matters)(struct str))
 {
 	for (;;) {
-		size_t at = str_find(data, quoted);
-		if (at == data.len)
-			return false;
-		data = str_skip(data, at + quoted.len);
-		at = space_len(data, 0);
-		if (at < data.len && data.p[at] == ':') {
-			at += 1 + space_len(data, at + 1);
-			if (!str_starts(str_skip(data, at), STR("null")))
-				return true;
-		}
+		data = str_skip(data, json_begin(data.p, data.len, first));
+		if (data.len == 0 || matters(data))
+			return data.len > 0;
+		data = str_skip(data, 1);
 	}
 }
 
@@ -209,6 +223,13 @@ chat_parsed(struct watch *w, const struct parsed *d)
 			w->finished = true;
 }
 
+static bool
+chat_matters(struct str s)
+{
+	return says(s, STR("\"finish_reason\"")) || says(s, STR("\"usage\"")) ||
+		says(s, STR("\"error\""));
+}
+
 static void
 chat_event(struct watch *w, const struct sse_event *ev)
 {
@@ -223,8 +244,7 @@ chat_event(struct watch *w, const struct sse_event *ev)
 		w->error = true;
 	if (str_eq(ev->name, STR("image_generation.completed")))
 		w->finished = true;
-	if (!says(ev->data, STR("\"finish_reason\"")) && !says(ev->data, STR("\"usage\"")) &&
-		!says(ev->data, STR("\"error\"")))
+	if (!any_matters(ev->data, "fue", chat_matters))
 		return;
 	if (parse(&d, ev->data))
 		chat_parsed(w, &d);
@@ -265,17 +285,28 @@ typed_of(struct str name)
 	return TYPED_OTHER;
 }
 
-/* Is the event worth tokenising? */
+static bool
+type_matters(struct str s)
+{
+	for (unsigned i = TYPED_OTHER + 1; i < TYPES; i++)
+		if (str_starts(s, quoted_types[i]))
+			return true;
+	return false;
+}
+
+static bool
+error_matters(struct str s)
+{
+	return says(s, STR("\"error\""));
+}
+
+/* Is the event worth tokenising? Where the data must tell its type, an error is one of them. */
 static bool
 typed_matters(const struct sse_event *ev)
 {
-	if (ev->name.len > 0 && typed_of(ev->name) != TYPED_OTHER)
-		return true;
 	if (ev->name.len == 0)
-		for (unsigned i = TYPED_OTHER + 1; i < TYPES; i++)
-			if (str_find(ev->data, quoted_types[i]) < ev->data.len)
-				return true;
-	return says(ev->data, STR("\"error\""));
+		return any_matters(ev->data, "rem", type_matters);
+	return typed_of(ev->name) != TYPED_OTHER || any_matters(ev->data, "eee", error_matters);
 }
 
 static void

@@ -5,6 +5,8 @@
  * provider's stream. Only memory can fail: sse_next then says -1 and the stream can no longer be
  * followed.
  *
+ * A CR is looked for once in what is read, and nearly always in vain; an LF within each line alone.
+ *
  * Two ways through. Most events come whole in one read, with one data line: event_here finds their
  * end with memchr and hands out slices. Whatever else (an event cut by a read, several data lines)
  * goes line by line into `carry`, from which data lines are stripped of their field name as they
@@ -15,10 +17,6 @@
 #include "http/sse.h"
 
 #include <string.h>
-
-/* So far memchr looks for an LF at a time: it bounds what is looked through again for each line of
- * a stream that ends lines in CR. */
-#define WINDOW 512
 
 static const struct str bom = STR_INIT("\xef\xbb\xbf");
 
@@ -35,26 +33,29 @@ sse_free(struct sse *s)
 	buf_free(&s->name);
 }
 
-/* Offset of the first LF or CR, or in.len. */
-static size_t
-line_len(struct str in)
+/* As str_skip, where `in` has so many bytes. */
+static inline struct str
+behind(struct str in, size_t n)
 {
-	for (size_t at = 0; at < in.len; at += WINDOW) {
-		struct str window = str_head(str_skip(in, at), WINDOW);
-		size_t lf = str_index(window, '\n');
-		size_t cr = str_index(str_head(window, lf), '\r');
+	return (struct str){ in.p + n, in.len - n };
+}
 
-		if (cr < window.len)
-			return at + cr;
-	}
-	return in.len;
+/* Length of the line at the front of `in`, without its end, or in.len. */
+static inline size_t
+line_len(struct sse *s, struct str in)
+{
+	if (in.p[0] == '\n')
+		return 0;
+	if (s->cr <= in.p)
+		s->cr = in.p + str_index(in, '\r');
+	return str_index(str_head(in, (size_t)(s->cr - in.p)), '\n');
 }
 
 /* Length of the line end at the front of `in`; keeps in mind what a CR may turn out to be. */
 static size_t
 line_end_len(struct sse *s, struct str in)
 {
-	s->last_cr = in.len == 1 && in.p[0] == '\r';
+	s->last_cr = in.p[0] == '\r' && in.len == 1;
 	if (in.p[0] == '\n' || in.len == 1)
 		return 1;
 	s->lone_cr = in.p[1] != '\n';
@@ -63,14 +64,16 @@ line_end_len(struct sse *s, struct str in)
 
 /* The value of a line if its field is `name`: one space behind the colon is dropped; a line without
  * a colon is all name. */
-static bool
+static inline bool
 field_value(struct str line, struct str name, struct str *value)
 {
-	if (!str_starts(line, name) || (line.len > name.len && line.p[name.len] != ':'))
+	size_t n = name.len;
+
+	if (line.len < n || memcmp(line.p, name.p, n) != 0 || (line.len > n && line.p[n] != ':'))
 		return false;
-	*value = str_skip(line, name.len + 1);
-	if (str_starts(*value, STR(" ")))
-		*value = str_skip(*value, 1);
+	n += line.len > n;
+	n += line.len > n && line.p[n] == ' ';
+	*value = behind(line, n);
 	return true;
 }
 
@@ -81,18 +84,19 @@ field_value(struct str line, struct str name, struct str *value)
 static size_t
 event_here(struct sse *s, struct str in, struct sse_event *ev)
 {
-	size_t at = 0, size = 0;
-	struct str value;
+	struct str rest = in, value;
+	size_t size = 0;
 
 	*ev = (struct sse_event){ 0 };
-	while (at < in.len) {
-		struct str line = str_head(str_skip(in, at), line_len(str_skip(in, at)));
-		at += line.len;
-		if (at == in.len)
+	while (rest.len > 0) {
+		struct str line = { rest.p, line_len(s, rest) };
+
+		rest = behind(rest, line.len);
+		if (rest.len == 0)
 			return 0;
-		at += line_end_len(s, str_skip(in, at));
+		rest = behind(rest, line_end_len(s, rest));
 		if (line.len == 0)
-			return at;
+			return in.len - rest.len;
 		if (line.p[0] == ':')
 			continue;
 		size += line.len + 1;
@@ -169,7 +173,7 @@ line_finish(struct sse *s)
 static long
 line_take(struct sse *s, struct str in, bool *blank)
 {
-	size_t len = line_len(in);
+	size_t len = line_len(s, in);
 
 	*blank = false;
 	if (len > 0 && line_add(s, str_head(in, len)) != 0)
@@ -242,21 +246,22 @@ event_begins(const struct sse *s, char c)
 	return !s->in_event && !s->in_line && c != ':' && c != '\n' && c != '\r';
 }
 
-long
-sse_next(struct sse *s, struct str in, struct sse_event *ev, bool *got)
+static long
+next(struct sse *s, struct str in, struct sse_event *ev, bool *got)
 {
 	long at, len;
 	bool blank;
 
 	*got = false;
-	event_drop(s);
 	for (at = lead_in(s, in); at >= 0 && (size_t)at < in.len; at += len) {
-		struct str rest = str_skip(in, (size_t)at);
+		struct str rest = behind(in, (size_t)at);
+		const char *cr = s->cr;
 		len = event_begins(s, rest.p[0]) ? (long)event_here(s, rest, ev) : 0;
 		if (len > 0) {
 			*got = true;
 			return at + len;
 		}
+		s->cr = cr;
 		len = line_take(s, rest, &blank);
 		if (len < 0)
 			return -1;
@@ -268,6 +273,19 @@ sse_next(struct sse *s, struct str in, struct sse_event *ev, bool *got)
 	}
 	*ev = (struct sse_event){ 0 };
 	return at;
+}
+
+long
+sse_next(struct sse *s, struct str in, struct sse_event *ev, bool *got)
+{
+	size_t none = s->no_cr < in.len ? s->no_cr : in.len;
+	long used;
+
+	event_drop(s);
+	s->cr = none == in.len || in.p[none] == '\r' ? in.p + none : in.p;
+	used = next(s, in, ev, got);
+	s->no_cr = used >= 0 && s->cr > in.p + used ? (size_t)(s->cr - (in.p + used)) : 0;
+	return used;
 }
 
 bool

@@ -2,8 +2,9 @@
  * text: what stands inside a JSON string, in both directions: runs of bytes that stand for
  * themselves, the UTF-8 rule, what an escape means, what must be escaped.
  *
- * Called by the tokeniser, by read_values for decoding, by edit and write for escaping. Pure
- * functions over borrowed bytes; none reads past the end it is given.
+ * Called by the tokeniser, by read_values for decoding, by edit and write for escaping, by watch to
+ * find names in what it does not read. Pure functions over borrowed bytes; none reads past the end
+ * it is given.
  *
  * Runs are what makes a body of megabytes cost one pass at memory speed. A window of 16 bytes (most
  * strings end in the first), then windows of 64, are compared in one go, by the vector types of gcc
@@ -244,6 +245,96 @@ json_hex(char c)
 		return c - '0';
 	c |= 0x20;
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A bit for each of sixteen bytes: a quote that one of `next` follows. Reads one byte more. */
+static inline uint64_t
+begins(const char *p, const char next[3])
+{
+	bytes16 behind = load(p + 1);
+	return bits((load(p) == '"') &
+		((behind == next[0]) | (behind == next[1]) | (behind == next[2])));
+}
+
+static inline uint64_t
+begins_32(const char *p, const char next[3])
+{
+	return begins(p, next) | begins(p + 16, next) << 16;
+}
+
+__attribute__((noinline)) size_t
+json_begin(const char *p, size_t len, const char next[3])
+{
+	size_t i = 0;
+	uint64_t found;
+	for (; len - i > 32; i += 32)
+		if ((found = begins_32(p + i, next)) != 0)
+			return i + (size_t)__builtin_ctzll(found);
+	if (len > 32) { /* the last ones, partly once more */
+		found = begins_32(p + len - 33, next);
+		return found != 0 ? len - 33 + (size_t)__builtin_ctzll(found) : len;
+	}
+	while (i + 1 < len && (p[i] != '"' || memchr(next, p[i + 1], 3) == NULL))
+		i++;
+	return i + 1 < len ? i : len;
+}
+
+/* What ends a run of text, and a run between strings: { and [, } and ] differ in one bit. */
+static inline bytes16
+text_stop(bytes16 v)
+{
+	return (v == '"') | (v == '\\');
+}
+
+static inline bytes16
+gap_stop(bytes16 v)
+{
+	bytes16 low = v | 0x20;
+	return (v == '"') | (low == '{') | (low == '}');
+}
+
+/* Length of the text at `p` that fills windows of 64. */
+static inline size_t
+text_windows(const char *p, size_t len)
+{
+	size_t i = 0;
+	for (; len - i >= 64; i += 64) {
+		bytes16 low = text_stop(load(p + i)) | text_stop(load(p + i + 16));
+		bytes16 high = text_stop(load(p + i + 32)) | text_stop(load(p + i + 48));
+		if (bits(low | high) != 0)
+			break;
+	}
+	return i;
+}
+
+/* These two are called dozens of times for a reply, in more places than are worth their size. */
+__attribute__((noinline)) size_t
+json_text_run(const char *p, size_t len)
+{
+	size_t i = 0;
+	uint64_t stop;
+	while (len - i >= 16) {
+		if ((stop = bits(text_stop(load(p + i)))) != 0)
+			return i + (size_t)__builtin_ctzll(stop);
+		i += 16;
+		i += text_windows(p + i, len - i);
+	}
+	while (i < len && p[i] != '"' && p[i] != '\\')
+		i++;
+	return i;
+}
+
+__attribute__((noinline)) size_t
+json_gap_run(const char *p, size_t len)
+{
+	size_t i = 0;
+	uint64_t stop;
+	for (; len - i >= 16; i += 16)
+		if ((stop = bits(gap_stop(load(p + i)))) != 0)
+			return i + (size_t)__builtin_ctzll(stop);
+	while (i < len && p[i] != '"' && (p[i] | 0x20) != '{' && (p[i] | 0x20) != '}')
+		i++;
+	return i;
 }
 
 static void

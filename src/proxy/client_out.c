@@ -89,9 +89,10 @@ keep_unsent(struct client *c, const struct iovec *iov, int n, size_t sent)
 		size_t gone = sent < iov[i].iov_len ? sent : iov[i].iov_len;
 
 		sent -= gone;
-		buf_add(&c->out,
-			(struct str){ (const char *)iov[i].iov_base + gone,
-				iov[i].iov_len - gone });
+		if (gone < iov[i].iov_len)
+			buf_add(&c->out,
+				(struct str){ (const char *)iov[i].iov_base + gone,
+					iov[i].iov_len - gone });
 	}
 	if (c->out.failed)
 		broken(c);

@@ -303,19 +303,20 @@ reply_done(struct upstream *u, size_t rest)
 	u->ops->done(u->owner);
 }
 
-/* Hand over body bytes. False when the attempt is over. */
+/* Hand over body bytes, which are the caller's to write to. False when the attempt is over. */
 static bool
-read_body(struct upstream *u, struct str in)
+read_body(struct upstream *u, char *p, size_t len)
 {
-	while (in.len > 0 && !u->body.done) {
+	while (len > 0 && !u->body.done) {
 		struct str data;
-		long n = body_next(&u->body, in, &data);
+		long n = body_join(&u->body, p, len, &data);
 
 		if (n < 0) {
 			fail(u, UPSTREAM_HTTP);
 			return false;
 		}
-		in = str_skip(in, (size_t)n);
+		p += n;
+		len -= (size_t)n;
 		if (data.len == 0)
 			continue;
 		u->got_data = true;
@@ -324,7 +325,7 @@ read_body(struct upstream *u, struct str in)
 			return false;
 	}
 	if (u->body.done) {
-		reply_done(u, in.len);
+		reply_done(u, len);
 		return false;
 	}
 	return true;
@@ -392,7 +393,7 @@ read_kept(struct upstream *u, struct str in)
 			u->in = kept;
 			return true;
 		}
-		open = read_body(u, buf_str(&kept));
+		open = read_body(u, kept.p + kept.start, buf_len(&kept));
 		if (open) { /* the slices must not outlive `kept` */
 			u->ops->turn(u->owner);
 			open = u->state != UPSTREAM_IDLE;
@@ -404,21 +405,21 @@ read_kept(struct upstream *u, struct str in)
 
 /* False when the attempt is over. */
 static bool
-read_bytes(struct upstream *u, struct str in)
+read_bytes(struct upstream *u, char *p, size_t len)
 {
+	struct str in = { p, len };
 	long used;
 
 	if (u->got_head)
-		return read_body(u, in);
+		return read_body(u, p, len);
 	if (buf_len(&u->in) > 0)
 		return read_kept(u, in);
 	used = read_heads(u, in);
 	if (used < 0)
 		return false;
-	in = str_skip(in, (size_t)used);
 	if (u->got_head)
-		return read_body(u, in);
-	if (buf_add(&u->in, in) < 0) {
+		return read_body(u, p + used, len - (size_t)used);
+	if (buf_add(&u->in, str_skip(in, (size_t)used)) < 0) {
 		fail(u, UPSTREAM_MEMORY);
 		return false;
 	}
@@ -450,7 +451,7 @@ upstream_read(struct upstream *u)
 		return;
 	}
 	u->got_bytes = true;
-	if (!read_bytes(u, (struct str){ u->proxy->scratch, (size_t)n }))
+	if (!read_bytes(u, u->proxy->scratch, (size_t)n))
 		return;
 	if (u->got_data && !u->paused)
 		phase(u, u->provider->timeouts.idle_ms);

@@ -1,7 +1,8 @@
 /*
  * Fuzzes http/body. The first byte chooses the framing, the second the size of the pieces; the rest
  * is the wire. What must hold: no more is consumed than is there, all of it comes out the same
- * however it is cut, and what was decoded, chunked anew, decodes to the same.
+ * however it is cut and also where chunks are joined, and what was decoded, chunked anew, decodes
+ * to the same.
  */
 #include "http/body.h"
 
@@ -50,6 +51,36 @@ check_same(const struct result *a, struct result b)
 	free(b.data);
 }
 
+/* The same with body_join, which writes to what it reads. */
+static struct result
+decode_joined(struct str wire, enum framing kind, uint64_t length, size_t step)
+{
+	struct result r = { .data = malloc(wire.len + 1) };
+	char *own = malloc(wire.len + 1);
+	struct body b;
+
+	body_init(&b, kind, length);
+	memcpy(own, wire.len > 0 ? wire.p : "", wire.len);
+	while (!b.done && !r.broken && r.used < wire.len) {
+		size_t size = str_head(str_skip(wire, r.used), step).len;
+		char *p = own + r.used;
+		struct str data;
+		long n = body_join(&b, p, size, &data);
+		assert(n <= (long)size && (n != 0 || b.done));
+		r.broken = n < 0;
+		if (n < 0)
+			break;
+		assert(data.len == 0 || (data.p >= p && data.p + data.len <= p + n));
+		memcpy(r.data + r.len, data.len > 0 ? data.p : "", data.len);
+		r.len += data.len;
+		r.used += (size_t)n;
+	}
+	assert(memcmp(own + r.used, wire.len > 0 ? wire.p + r.used : "", wire.len - r.used) == 0);
+	r.done = b.done;
+	free(own);
+	return r;
+}
+
 /* Chunks of `size` bytes at most. */
 static void
 check_again(const struct result *r, size_t size)
@@ -91,6 +122,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct result whole = decode(wire, kind, length, wire.len);
 	check_same(&whole, decode(wire, kind, length, 1));
 	check_same(&whole, decode(wire, kind, length, (size_t)data[1] + 1));
+	check_same(&whole, decode_joined(wire, kind, length, wire.len));
+	check_same(&whole, decode_joined(wire, kind, length, (size_t)data[1] + 1));
 	assert(kind != FRAMING_LENGTH || whole.len == (length < wire.len ? length : wire.len));
 	assert(kind != FRAMING_NONE || (whole.done && whole.used == 0));
 	check_again(&whole, (size_t)data[1] + 1);

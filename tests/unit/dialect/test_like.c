@@ -1,6 +1,7 @@
 /*
  * Like: which events are known by the one before them, and which are not: everything around the
- * text must be the same, the text must be one, and a loose value may differ in words alone.
+ * text must be the same, the text must be one, and a loose value may differ in words alone, or be
+ * another string.
  */
 #include "dialect/like.h"
 
@@ -85,7 +86,17 @@ START_TEST(test_loose)
 	ck_assert(is("{\"at\":\"2026-09-21T13:33:21.123456Z\",\"t\":\"q\",\"e\":false}", "q"));
 	ck_assert(is("{\"at\":\"2026-09-21T13:33:22Z\",\"t\":\"\\\"\",\"e\":false}", "\\\""));
 	ck_assert(!is("{\"at\":\"2026-09-21T13:33:22Z\",\"t\":\"q\",\"e\":true}", ""));
-	ck_assert(!is("{\"at\":\"2026-09-21 13:33:22Z\",\"t\":\"q\",\"e\":false}", ""));
+	/* any other string, but only a string */
+	ck_assert(is("{\"at\":\"2026-09-21 13:33:22Z\",\"t\":\"q\",\"e\":false}", "q"));
+	ck_assert(is("{\"at\":\"\",\"t\":\"q\",\"e\":false}", "q"));
+	ck_assert(is("{\"at\":\"\\\"\\u00e9\xc3\xa9\",\"t\":\"q\",\"e\":false}", "q"));
+	ck_assert(str_eq(like_pending(&like),
+		STR("{\"at\":\"\\\"\\u00e9\xc3\xa9\",\"t\":\"q\",\"e\":false}")));
+	ck_assert(!is("{\"at\":\"\\x\",\"t\":\"q\",\"e\":false}", ""));
+	ck_assert(!is("{\"at\":\"\n\",\"t\":\"q\",\"e\":false}", ""));
+	ck_assert(!is("{\"at\":7,\"t\":\"q\",\"e\":false}", ""));
+	ck_assert(!is("{\"at\":\"x\",\"b\":\"\",\"t\":\"q\",\"e\":false}", ""));
+	ck_assert(!is("{\"at\":\"x", ""));
 	arena_free(&arena);
 }
 END_TEST

@@ -1,7 +1,7 @@
 /*
  * Tests of http/body. Each row is a chunked body with what it decodes to, or a body whose framing
  * breaks with the byte at which it does; it is fed whole, byte by byte and cut in two at every
- * offset, and must come out the same.
+ * offset, and must come out the same, joined or not.
  */
 #include "http/body.h"
 
@@ -129,7 +129,25 @@ struct result {
 	size_t len;
 	size_t used; /* bytes consumed */
 	bool broken, done;
+	bool joins; /* read with body_join */
 };
+
+/* As body_next, with body_join: of the data that it gives as one, what it took is told as if it
+ * stood in the piece. */
+static long
+join(struct body *b, struct str piece, struct str *data)
+{
+	static char room[65536];
+	long n;
+
+	ck_assert_uint_le(piece.len, sizeof room);
+	memcpy(room, piece.p, piece.len);
+	n = body_join(b, room, piece.len, data);
+	if (data->len > 0 && (data->p < room || data->p + data->len > room + n))
+		ck_abort_msg("joined data from outside of what was consumed");
+	ck_assert(n < 0 || memcmp(room + n, piece.p + n, piece.len - (size_t)n) == 0);
+	return n;
+}
 
 /* Feeds one piece; false when there is no use in going on. */
 static bool
@@ -137,7 +155,7 @@ feed(struct body *b, struct str piece, struct result *r)
 {
 	while (piece.len > 0) {
 		struct str data;
-		long n = body_next(b, piece, &data);
+		long n = r->joins ? join(b, piece, &data) : body_next(b, piece, &data);
 		if (n > (long)piece.len || (n == 0 && !b->done))
 			ck_abort_msg("%ld of %zu bytes consumed", n, piece.len);
 		if (n < 0) {
@@ -147,7 +165,8 @@ feed(struct body *b, struct str piece, struct result *r)
 		}
 		if (r->len + data.len > sizeof r->data)
 			ck_abort_msg("%zu bytes of data", r->len + data.len);
-		if (data.len > 0 && (data.p < piece.p || data.p + data.len > piece.p + n))
+		if (!r->joins && data.len > 0 &&
+			(data.p < piece.p || data.p + data.len > piece.p + n))
 			ck_abort_msg("data from outside of what was consumed");
 		if (data.len > 0)
 			memcpy(r->data + r->len, data.p, data.len);
@@ -162,9 +181,10 @@ feed(struct body *b, struct str piece, struct result *r)
 
 /* The first `cut` bytes and then `step` bytes at a time. */
 static struct result
-read_body(struct str wire, enum framing kind, uint64_t length, size_t cut, size_t step)
+read_body_by(bool joins, struct str wire, enum framing kind, uint64_t length, size_t cut,
+	size_t step)
 {
-	struct result r = { .used = 0 };
+	struct result r = { .joins = joins };
 	struct body b;
 	bool more;
 
@@ -173,6 +193,18 @@ read_body(struct str wire, enum framing kind, uint64_t length, size_t cut, size_
 	for (size_t at = cut; more && at < wire.len; at += step)
 		more = feed(&b, str_head(str_skip(wire, at), step), &r);
 	r.done = b.done;
+	return r;
+}
+
+/* The same either way. */
+static struct result
+read_body(struct str wire, enum framing kind, uint64_t length, size_t cut, size_t step)
+{
+	struct result r = read_body_by(false, wire, kind, length, cut, step);
+	struct result joined = read_body_by(true, wire, kind, length, cut, step);
+
+	ck_assert(joined.broken == r.broken && joined.done == r.done && joined.used == r.used);
+	ck_assert(joined.len == r.len && memcmp(joined.data, r.data, r.len) == 0);
 	return r;
 }
 
@@ -218,6 +250,54 @@ START_TEST(test_one_slice_a_call)
 	ck_assert(b.done);
 	ck_assert_int_eq(body_next(&b, STR("x"), &data), 0);
 	ck_assert_uint_eq(data.len, 0);
+}
+END_TEST
+
+/* A chunk of `len` times the same letter, in `to`. Its length. */
+static size_t
+chunk(char *to, char letter, size_t len)
+{
+	size_t at = body_chunk_head(to, len);
+
+	memset(to + at, letter, len);
+	memcpy(to + at + len, BODY_CHUNK_TAIL, 2);
+	return at + len + 2;
+}
+
+static void
+check_all(struct str data, char letter, size_t len)
+{
+	ck_assert_uint_eq(data.len, len);
+	for (size_t i = 0; i < len; i++)
+		ck_assert_int_eq(data.p[i], letter);
+}
+
+/* Small chunks are joined up to the end of the piece, which cuts one; a large one stands alone, and
+ * what follows it is joined to it. */
+START_TEST(test_joined)
+{
+	static char wire[65536];
+	struct str data;
+	struct body b;
+	size_t len = 0, small;
+	long n;
+
+	body_init(&b, FRAMING_CHUNKED, 0);
+	for (int i = 0; i < 100; i++)
+		len += chunk(wire + len, 'a', 150);
+	small = len;
+	len += chunk(wire + len, 'b', 20000);
+	len += chunk(wire + len, 'b', 5);
+	len += chunk(wire + len, 'b', 200) - 102;
+	n = body_join(&b, wire, len, &data);
+	check_all(data, 'a', 15000);
+	ck_assert_ptr_eq(data.p, wire + 4);
+	ck_assert_int_eq(n, (long)small + 6);
+	n += body_join(&b, wire + n, len - (size_t)n, &data);
+	check_all(data, 'b', 20105);
+	ck_assert_ptr_eq(data.p, wire + small + 6);
+	ck_assert_int_eq(n, (long)len);
+	ck_assert_uint_eq(b.left, 100);
 }
 END_TEST
 
@@ -352,5 +432,5 @@ START_TEST(test_chunk_head)
 }
 END_TEST
 
-UNIT_MAIN("http/body", test_chunked, test_one_slice_a_call, test_empty, test_length,
+UNIT_MAIN("http/body", test_chunked, test_one_slice_a_call, test_joined, test_empty, test_length,
 	test_none_and_close, test_limits, test_limits_add_up, test_chunk_head)

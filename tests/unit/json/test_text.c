@@ -66,6 +66,76 @@ START_TEST(plain_runs_know_every_byte)
 }
 END_TEST
 
+static size_t
+begin_by_rule(const char *p, size_t len)
+{
+	for (size_t i = 0; i + 1 < len; i++)
+		if (p[i] == '"' && (p[i + 1] == 'f' || p[i + 1] == 'u' || p[i + 1] == 'e'))
+			return i;
+	return len;
+}
+
+/* One at each place of texts of every length, behind a quote that another byte follows and before a
+ * second one. */
+START_TEST(begins_of_every_length)
+{
+	for (size_t len = 0; len <= 150; len++)
+		for (size_t at = 0; at < len; at++)
+			for (size_t k = 0; k < 4; k++) {
+				char *p = malloc(len);
+				if (!p)
+					ck_abort_msg("no memory");
+				memset(p, k == 3 ? '"' : 'x', len);
+				p[at / 2] = '"';
+				p[at] = '"';
+				if (at + 1 < len)
+					p[at + 1] = "fue\""[k];
+				if (at + 3 < len)
+					memcpy(p + at + 2, "\"u", 2);
+				size_t got = json_begin(p, len, "fue");
+				if (got != begin_by_rule(p, len))
+					ck_abort_msg("%zu of %zu: %zu", at, len, got);
+				free(p);
+			}
+	ck_assert_uint_eq(json_begin("", 0, "fue"), 0);
+}
+END_TEST
+
+/* Runs that end with one of a few bytes: each byte at each place, behind and before any others. */
+START_TEST(runs_to_a_byte)
+{
+	static const struct {
+		size_t (*run)(const char *, size_t);
+		const char *ends;
+	} runs[] = { { json_text_run, "\"\\" }, { json_gap_run, "\"{}[]" } };
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t len = 1; len < 200; len++)
+			for (size_t at = 0; at < len; at++) {
+				unsigned char c = (unsigned char)(at * 7 + len * 31);
+				bool ends = c != 0 && strchr(runs[k].ends, c) != NULL;
+				char *p = malloc(len);
+				if (!p)
+					ck_abort_msg("no memory");
+				memset(p, at % 2 ? 'x' : 0xE4, len);
+				p[at] = (char)c;
+				ck_assert_uint_eq(runs[k].run(p, len), ends ? at : len);
+				for (const char *end = runs[k].ends; *end != '\0'; end++) {
+					p[at] = p[len - 1] = *end;
+					ck_assert_uint_eq(runs[k].run(p, len), at);
+				}
+				free(p);
+			}
+	for (int c = 0; c < 256; c++) {
+		char one = (char)c;
+		ck_assert_uint_eq(json_text_run(&one, 1), c != '"' && c != '\\');
+		ck_assert_uint_eq(json_gap_run(&one, 1), c == 0 || !strchr("\"{}[]", c));
+	}
+	ck_assert_uint_eq(json_text_run("", 0), 0);
+	ck_assert_uint_eq(json_gap_run("", 0), 0);
+}
+END_TEST
+
 /* Length of the sequence at `p`, decoded and judged by its value; 0 when it is none of two to four
  * bytes. */
 static size_t
@@ -327,5 +397,6 @@ START_TEST(plain_texts)
 END_TEST
 
 UNIT_MAIN("json/text", plain_runs_of_every_length, plain_runs_know_every_byte,
-	wide_runs_are_well_formed, content_runs_of_every_length, content_runs_of_anything,
-	escapes_and_digits, stretches, plain_texts)
+	begins_of_every_length, runs_to_a_byte, wide_runs_are_well_formed,
+	content_runs_of_every_length, content_runs_of_anything, escapes_and_digits, stretches,
+	plain_texts)
