@@ -22,6 +22,7 @@
 /* Where a key may stand (OpenAI, Anthropic, Azure and Gemini clients). */
 static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-api-key"),
 	STR_INIT("api-key"), STR_INIT("x-goog-api-key") };
+#define KEY_FIELDS (sizeof key_fields / sizeof key_fields[0])
 
 /* Fields of a request that are looked at for a key: each is compared with those of all clients. */
 #define LOOKED_MOST 8
@@ -33,19 +34,22 @@ static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-
 static struct str
 key_in(const struct field *f, bool *accepted)
 {
-	size_t blank = str_index(f->value, ' '), tab = str_index(f->value, '\t');
-	struct str scheme = str_head(f->value, blank < tab ? blank : tab);
-	struct str rest = str_trim(str_skip(f->value, scheme.len));
-	bool bearer = rest.len > 0 && str_eq_nocase(scheme, STR("bearer"));
+	size_t i = 0, blank, tab;
+	struct str scheme, rest;
+	bool bearer;
 
-	for (size_t i = 0; i < sizeof key_fields / sizeof key_fields[0]; i++) {
-		if (!str_eq_nocase(f->name, key_fields[i]))
-			continue;
-		*accepted = (i == 0) == bearer;
-		return rest.len > 0 && (i == 0 || bearer) ? rest : f->value;
-	}
 	*accepted = false;
-	return STR("");
+	while (i < KEY_FIELDS && !str_eq_nocase(f->name, key_fields[i]))
+		i++;
+	if (i == KEY_FIELDS)
+		return STR("");
+	blank = str_index(f->value, ' ');
+	tab = str_index(f->value, '\t');
+	scheme = str_head(f->value, blank < tab ? blank : tab);
+	rest = str_trim(str_skip(f->value, scheme.len));
+	bearer = rest.len > 0 && str_eq_nocase(scheme, STR("bearer"));
+	*accepted = (i == 0) == bearer;
+	return rest.len > 0 && (i == 0 || bearer) ? rest : f->value;
 }
 
 static const struct conf_client *
