@@ -4,7 +4,9 @@
  * Called by answer, when the head is known, for the key, and by attempt, when a provider is chosen,
  * for the limits. A key is compared by its hash with those of all clients, each to
  * its end, so that the time says nothing of them; and since that is work which anybody can ask for,
- * of few fields only. What was a key goes nowhere, wherever in the head it stands. Of limits two
+ * of few fields only. A key that was admitted is known from then on by another hash, whose secret
+ * nobody else has: neither can it be told from the time, nor can another text be made to have the
+ * same. What was a key goes nowhere, wherever in the head it stands. Of limits two
  * can apply: the client's own or the general one, and the endpoint's or the provider's. Both are
  * looked at before both are charged; when another process has been faster in between, the first is
  * given back.
@@ -66,6 +68,25 @@ client_of(const struct conf *c, struct str key)
 	return found;
 }
 
+/* The same, sooner for a key that was admitted not long ago. */
+static const struct conf_client *
+client_known(struct proxy *p, struct str key)
+{
+	struct siphash hash = siphash(&p->known.secret, key);
+	size_t at = hash.h[0] % KNOWN_KEYS;
+	const struct conf_client *client = p->known.all[at].client;
+
+	if (client && p->known.all[at].hash.h[0] == hash.h[0] &&
+		p->known.all[at].hash.h[1] == hash.h[1])
+		return client;
+	client = client_of(p->conf, key);
+	if (client) {
+		p->known.all[at].hash = hash;
+		p->known.all[at].client = client;
+	}
+	return client;
+}
+
 static void
 refuse_key(struct request *r, bool shown)
 {
@@ -93,7 +114,7 @@ take_keys(struct request *r, struct str *key)
 
 		if (shown.len > 0 && ++looked > LOOKED_MOST)
 			continue;
-		client = shown.len > 0 ? client_of(r->proxy->conf, shown) : NULL;
+		client = shown.len > 0 ? client_known(r->proxy, shown) : NULL;
 		r->key_shown = r->key_shown || (accepted && shown.len > 0);
 		if (client && !r->key && (accepted || key->len == 0))
 			*key = shown;
