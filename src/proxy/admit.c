@@ -7,8 +7,8 @@
  * of few fields only. A key that was admitted is known from then on by another hash, whose secret
  * nobody else has: neither can it be told from the time, nor can another text be made to have the
  * same. What was a key goes nowhere, wherever in the head it stands. Of limits two
- * can apply: the client's own or the general one, and the endpoint's or the provider's. Both are
- * looked at before both are charged; when another process has been faster in between, the first is
+ * can apply: the client's own or the general one, and the endpoint's or the provider's. Two are
+ * looked at before they are charged; when another process has been faster in between, the first is
  * given back.
  *
  * A refusal is a whole reply: 401, or 429 with the time after which another try is worth while.
@@ -275,7 +275,7 @@ charge(struct limit_table *t, struct charge *all, unsigned n)
 	uint64_t now = clock_now_us();
 	const struct charge *refused = NULL;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n && n > 1; i++) { /* of one alone the charge itself tells */
 		if (!limit_look(t, &all[i].key, &all[i].rate, now, &all[i].state) &&
 			(!refused || all[i].state.wait_us > refused->state.wait_us))
 			refused = &all[i];
