@@ -60,6 +60,8 @@ str_same_nocase(const char *a, const char *b, size_t len)
 	for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t))
 		if (!same_word_nocase(a + i, b + i))
 			return false;
+	if (i > 0) /* what is left, with some that was compared already */
+		return same_word_nocase(a + len - sizeof(uint64_t), b + len - sizeof(uint64_t));
 	for (; i < len; i++)
 		if (lower(a[i]) != lower(b[i]))
 			return false;

@@ -43,6 +43,42 @@ run_of(struct str s, const uint64_t set[2])
 	return i;
 }
 
+/* Of the eight bytes at `p` each that is no letter and no hyphen has its top bit set in the result,
+ * the first byte lowest. */
+static uint64_t
+other_mask(const char *p)
+{
+	const uint64_t ones = ~UINT64_C(0) / 255, tops = ones * 0x80;
+	uint64_t word, low, letter, hyphen;
+
+	memcpy(&word, p, sizeof word);
+	word = le64toh(word);
+	low = (word | ones * 0x20) & ~tops;
+	letter = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z'));
+	hyphen = ~(((word & ~tops) ^ ones * '-') + ones * 0x7f);
+	return (~(letter | hyphen) | word) & tops;
+}
+
+/* How many bytes at the front of `s` are of a token? Most names are letters and hyphens. */
+static size_t
+token_run(struct str s)
+{
+	size_t i = 0;
+
+	while (s.len - i >= sizeof(uint64_t)) {
+		uint64_t mask = other_mask(s.p + i);
+		size_t run = mask == 0 ? sizeof(uint64_t) : (size_t)__builtin_ctzll(mask) / 8;
+
+		i += run;
+		if (run < sizeof(uint64_t)) {
+			if (run_of((struct str){ s.p + i, 1 }, token_set) == 0)
+				return i;
+			i++;
+		}
+	}
+	return i + run_of(str_skip(s, i), token_set);
+}
+
 /* Is `s` not empty and every byte in the set? */
 static bool
 all_of(struct str s, const uint64_t set[2])
@@ -304,7 +340,7 @@ line_next(struct str *rest, struct str *line, enum head_fault *fault)
 static int
 field_read(struct field *f, struct str line, enum head_fault *fault)
 {
-	size_t colon = run_of(line, token_set);
+	size_t colon = token_run(line);
 
 	if (line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
 		return refuse(fault, HEAD_OBS_FOLD);
@@ -602,7 +638,7 @@ head_value_valid(struct str value)
 bool
 head_token_valid(struct str name)
 {
-	return all_of(name, token_set);
+	return name.len > 0 && token_run(name) == name.len;
 }
 
 int
