@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct str {
 	const char *p;
@@ -24,15 +25,36 @@ struct str {
 
 /* The slice of a NUL-terminated string; NULL is the empty slice. */
 struct str str_of(const char *text);
-bool str_eq(struct str a, struct str b);
-/* Equal but for the case of ASCII letters. */
-bool str_eq_nocase(struct str a, struct str b);
+static inline bool
+str_eq(struct str a, struct str b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+/* Equal but for the case of ASCII letters; the first is for slices of one length. */
+bool str_same_nocase(const char *a, const char *b, size_t len);
+static inline bool
+str_eq_nocase(struct str a, struct str b)
+{
+	return a.len == b.len &&
+		(a.len == 0 ||
+			(((a.p[0] ^ b.p[0]) & ~0x20) == 0 && str_same_nocase(a.p, b.p, a.len)));
+}
 /* Below 0, 0 or above 0, as memcmp; what another begins with comes before it. */
 int str_order(struct str a, struct str b);
 bool str_starts(struct str s, struct str prefix);
 /* From byte `from` on; both ends are clamped to the slice. */
-struct str str_skip(struct str s, size_t from);
-struct str str_head(struct str s, size_t len);
+static inline struct str
+str_skip(struct str s, size_t from)
+{
+	if (from > s.len)
+		from = s.len;
+	return (struct str){ s.p ? s.p + from : NULL, s.len - from };
+}
+static inline struct str
+str_head(struct str s, size_t len)
+{
+	return (struct str){ s.p, len < s.len ? len : s.len };
+}
 /* Without spaces and tabs at both ends. */
 struct str str_trim(struct str s);
 /* Offset of the first `byte`, or s.len. */

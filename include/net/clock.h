@@ -16,6 +16,9 @@ uint64_t clock_us(void);
 uint64_t clock_now_us(void);
 /* Read the clocks; the loop calls it once after each poll. */
 void clock_refresh(void);
+/* Read the monotonic clock once more within a turn: what that has cost so far counts too. What
+ * clock_now_us says. */
+uint64_t clock_again(void);
 /* Wall clock, milliseconds since the epoch, as of the last refresh. */
 uint64_t clock_wall_ms(void);
 /* RFC 3339 with milliseconds in UTC, "2026-05-01T12:00:00.123Z" and NUL; the second is formatted

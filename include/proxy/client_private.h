@@ -26,6 +26,8 @@ void client_tls_turn(struct loop_later *later);
 
 /* client_out.c: bytes outside of any body: heads. Copied. */
 void client_raw(struct client *c, struct str bytes);
+/* client_out.c: the field Content-Length, likewise. */
+void client_length(struct client *c, uint64_t length);
 /* client_out.c: bytes of the reply's body; valid until the flush. */
 void client_data(struct client *c, struct str piece);
 /* client_out.c: send what is gathered; client_flush_last with the end of a chunked body. */

@@ -6,6 +6,7 @@
 #define PROXY_PROXY_H
 
 #include "base/buf.h"
+#include "base/siphash.h"
 #include "config/conf.h"
 #include "http/head.h"
 #include "net/loop.h"
@@ -21,6 +22,16 @@
 
 struct pool;
 
+/* The keys of clients that were admitted last, by a hash whose secret this worker has drawn. */
+#define KNOWN_KEYS 64
+struct known_keys {
+	struct siphash_key secret;
+	struct {
+		struct siphash hash;
+		const struct conf_client *client; /* NULL: an empty place */
+	} all[KNOWN_KEYS];
+};
+
 struct proxy {
 	const struct conf *conf;
 	struct loop *loop;
@@ -31,6 +42,7 @@ struct proxy {
 	struct trouble_table *troubles;
 	uint32_t generation;
 	const struct address_table *addresses;
+	struct known_keys known;
 	struct sink *access;
 	uint64_t started_s;
 	pid_t pid;

@@ -10,18 +10,10 @@
  */
 #include "base/str.h"
 
-#include <string.h>
-
 struct str
 str_of(const char *text)
 {
 	return (struct str){ text, text ? strlen(text) : 0 };
-}
-
-bool
-str_eq(struct str a, struct str b)
-{
-	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
 int
@@ -40,13 +32,38 @@ lower(char c)
 	return u >= 'A' && u <= 'Z' ? u | 0x20 : u;
 }
 
-bool
-str_eq_nocase(struct str a, struct str b)
+/* Eight bytes at once. A letter's case is the bit 0x20, so what is set in `off` may be a letter of
+ * the other case, and is one when the byte with that bit is from a to z. */
+static bool
+same_word_nocase(const char *a, const char *b)
 {
-	if (a.len != b.len)
+	const uint64_t ones = ~UINT64_C(0) / 255;
+	uint64_t x, y, off, low;
+
+	memcpy(&x, a, sizeof x);
+	memcpy(&y, b, sizeof y);
+	off = x ^ y;
+	if (off == 0)
+		return true;
+	if ((off & ~(ones * 0x20)) != 0)
 		return false;
-	for (size_t i = 0; i < a.len; i++)
-		if (lower(a.p[i]) != lower(b.p[i]))
+	low = (x | ones * 0x20) & (ones * 0x7f);
+	low = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z')) & ~x & (ones * 0x80);
+	return (off & ~(low >> 2)) == 0;
+}
+
+bool
+str_same_nocase(const char *a, const char *b, size_t len)
+{
+	size_t i = 0;
+
+	for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t))
+		if (!same_word_nocase(a + i, b + i))
+			return false;
+	if (i > 0) /* what is left, with some that was compared already */
+		return same_word_nocase(a + len - sizeof(uint64_t), b + len - sizeof(uint64_t));
+	for (; i < len; i++)
+		if (lower(a[i]) != lower(b[i]))
 			return false;
 	return true;
 }
@@ -55,20 +72,6 @@ bool
 str_starts(struct str s, struct str prefix)
 {
 	return s.len >= prefix.len && str_eq(str_head(s, prefix.len), prefix);
-}
-
-struct str
-str_skip(struct str s, size_t from)
-{
-	if (from > s.len)
-		from = s.len;
-	return (struct str){ s.p ? s.p + from : NULL, s.len - from };
-}
-
-struct str
-str_head(struct str s, size_t len)
-{
-	return (struct str){ s.p, len < s.len ? len : s.len };
 }
 
 static bool

@@ -31,17 +31,59 @@ static const uint64_t token_set[2] = { DIGITS | BIT('!') | BIT('#') | BIT('$') |
 /* unreserved, RFC 3986 2.3: all that stands in the host names of this world */
 static const uint64_t host_set[2] = { DIGITS | BIT('-') | BIT('.'), LETTERS | BIT('_') | BIT('~') };
 
+/* How many bytes at the front of `s` are in the set? */
+static size_t
+run_of(struct str s, const uint64_t set[2])
+{
+	size_t i = 0;
+
+	while (i < s.len && (unsigned char)s.p[i] < 128 &&
+		(set[(unsigned char)s.p[i] / 64] & BIT((unsigned char)s.p[i])) != 0)
+		i++;
+	return i;
+}
+
+/* Of the eight bytes at `p` each that is no letter and no hyphen has its top bit set in the result,
+ * the first byte lowest. */
+static uint64_t
+other_mask(const char *p)
+{
+	const uint64_t ones = ~UINT64_C(0) / 255, tops = ones * 0x80;
+	uint64_t word, low, letter, hyphen;
+
+	memcpy(&word, p, sizeof word);
+	word = le64toh(word);
+	low = (word | ones * 0x20) & ~tops;
+	letter = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z'));
+	hyphen = ~(((word & ~tops) ^ ones * '-') + ones * 0x7f);
+	return (~(letter | hyphen) | word) & tops;
+}
+
+/* How many bytes at the front of `s` are of a token? Most names are letters and hyphens. */
+static size_t
+token_run(struct str s)
+{
+	size_t i = 0;
+
+	while (s.len - i >= sizeof(uint64_t)) {
+		uint64_t mask = other_mask(s.p + i);
+		size_t run = mask == 0 ? sizeof(uint64_t) : (size_t)__builtin_ctzll(mask) / 8;
+
+		i += run;
+		if (run < sizeof(uint64_t)) {
+			if (run_of((struct str){ s.p + i, 1 }, token_set) == 0)
+				return i;
+			i++;
+		}
+	}
+	return i + run_of(str_skip(s, i), token_set);
+}
+
 /* Is `s` not empty and every byte in the set? */
 static bool
 all_of(struct str s, const uint64_t set[2])
 {
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c >= 128 || (set[c / 64] & BIT(c)) == 0)
-			return false;
-	}
-	return s.len > 0;
+	return s.len > 0 && run_of(s, set) == s.len;
 }
 
 static bool
@@ -298,12 +340,12 @@ line_next(struct str *rest, struct str *line, enum head_fault *fault)
 static int
 field_read(struct field *f, struct str line, enum head_fault *fault)
 {
-	size_t colon = str_index(line, ':');
+	size_t colon = token_run(line);
 
 	if (line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
 		return refuse(fault, HEAD_OBS_FOLD);
 	f->name = str_head(line, colon);
-	if (colon == line.len || !head_token_valid(f->name))
+	if (colon == 0 || colon == line.len || line.p[colon] != ':')
 		return refuse(fault, HEAD_FIELD_NAME);
 	f->value = str_trim(str_skip(line, colon + 1));
 	if (plain_len(f->value) != f->value.len)
@@ -596,7 +638,7 @@ head_value_valid(struct str value)
 bool
 head_token_valid(struct str name)
 {
-	return all_of(name, token_set);
+	return name.len > 0 && token_run(name) == name.len;
 }
 
 int
@@ -636,6 +678,8 @@ has_dot_segment(struct str path)
 {
 	size_t start = 0, at = 0;
 
+	if (str_index(path, '.') == path.len)
+		return false;
 	for (;;) {
 		size_t len = separator_len(str_skip(path, at));
 		if (at < path.len && len == 0) {

@@ -4,9 +4,11 @@
  * Called by answer, when the head is known, for the key, and by attempt, when a provider is chosen,
  * for the limits. A key is compared by its hash with those of all clients, each to
  * its end, so that the time says nothing of them; and since that is work which anybody can ask for,
- * of few fields only. What was a key goes nowhere, wherever in the head it stands. Of limits two
- * can apply: the client's own or the general one, and the endpoint's or the provider's. Both are
- * looked at before both are charged; when another process has been faster in between, the first is
+ * of few fields only. A key that was admitted is known from then on by another hash, whose secret
+ * nobody else has: neither can it be told from the time, nor can another text be made to have the
+ * same. What was a key goes nowhere, wherever in the head it stands. Of limits two
+ * can apply: the client's own or the general one, and the endpoint's or the provider's. Two are
+ * looked at before they are charged; when another process has been faster in between, the first is
  * given back.
  *
  * A refusal is a whole reply: 401, or 429 with the time after which another try is worth while.
@@ -22,6 +24,7 @@
 /* Where a key may stand (OpenAI, Anthropic, Azure and Gemini clients). */
 static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-api-key"),
 	STR_INIT("api-key"), STR_INIT("x-goog-api-key") };
+#define KEY_FIELDS (sizeof key_fields / sizeof key_fields[0])
 
 /* Fields of a request that are looked at for a key: each is compared with those of all clients. */
 #define LOOKED_MOST 8
@@ -33,19 +36,22 @@ static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-
 static struct str
 key_in(const struct field *f, bool *accepted)
 {
-	size_t blank = str_index(f->value, ' '), tab = str_index(f->value, '\t');
-	struct str scheme = str_head(f->value, blank < tab ? blank : tab);
-	struct str rest = str_trim(str_skip(f->value, scheme.len));
-	bool bearer = rest.len > 0 && str_eq_nocase(scheme, STR("bearer"));
+	size_t i = 0, blank, tab;
+	struct str scheme, rest;
+	bool bearer;
 
-	for (size_t i = 0; i < sizeof key_fields / sizeof key_fields[0]; i++) {
-		if (!str_eq_nocase(f->name, key_fields[i]))
-			continue;
-		*accepted = (i == 0) == bearer;
-		return rest.len > 0 && (i == 0 || bearer) ? rest : f->value;
-	}
 	*accepted = false;
-	return STR("");
+	while (i < KEY_FIELDS && !str_eq_nocase(f->name, key_fields[i]))
+		i++;
+	if (i == KEY_FIELDS)
+		return STR("");
+	blank = str_index(f->value, ' ');
+	tab = str_index(f->value, '\t');
+	scheme = str_head(f->value, blank < tab ? blank : tab);
+	rest = str_trim(str_skip(f->value, scheme.len));
+	bearer = rest.len > 0 && str_eq_nocase(scheme, STR("bearer"));
+	*accepted = (i == 0) == bearer;
+	return rest.len > 0 && (i == 0 || bearer) ? rest : f->value;
 }
 
 static const struct conf_client *
@@ -60,6 +66,25 @@ client_of(const struct conf *c, struct str key)
 			found = &c->clients[i];
 	}
 	return found;
+}
+
+/* The same, sooner for a key that was admitted not long ago. */
+static const struct conf_client *
+client_known(struct proxy *p, struct str key)
+{
+	struct siphash hash = siphash(&p->known.secret, key);
+	size_t at = hash.h[0] % KNOWN_KEYS;
+	const struct conf_client *client = p->known.all[at].client;
+
+	if (client && p->known.all[at].hash.h[0] == hash.h[0] &&
+		p->known.all[at].hash.h[1] == hash.h[1])
+		return client;
+	client = client_of(p->conf, key);
+	if (client) {
+		p->known.all[at].hash = hash;
+		p->known.all[at].client = client;
+	}
+	return client;
 }
 
 static void
@@ -89,7 +114,7 @@ take_keys(struct request *r, struct str *key)
 
 		if (shown.len > 0 && ++looked > LOOKED_MOST)
 			continue;
-		client = shown.len > 0 ? client_of(r->proxy->conf, shown) : NULL;
+		client = shown.len > 0 ? client_known(r->proxy, shown) : NULL;
 		r->key_shown = r->key_shown || (accepted && shown.len > 0);
 		if (client && !r->key && (accepted || key->len == 0))
 			*key = shown;
@@ -250,7 +275,7 @@ charge(struct limit_table *t, struct charge *all, unsigned n)
 	uint64_t now = clock_now_us();
 	const struct charge *refused = NULL;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n && n > 1; i++) { /* of one alone the charge itself tells */
 		if (!limit_look(t, &all[i].key, &all[i].rate, now, &all[i].state) &&
 			(!refused || all[i].state.wait_us > refused->state.wait_us))
 			refused = &all[i];

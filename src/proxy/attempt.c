@@ -54,6 +54,7 @@ static int
 compose_reply(struct request *r, const struct head *h)
 {
 	struct buf *text = &r->proxy->text;
+	uint64_t turn_us = clock_us();
 	struct forward_reply f = { .upstream = h,
 		.dialect = r->dialect,
 		.request_id = r->id,
@@ -67,8 +68,7 @@ compose_reply(struct request *r, const struct head *h)
 	f.decoded = r->relay.decodes;
 	if (r->chat)
 		f.left_out = r->chat->dropped;
-	request_worked(r, clock_us(), clock_now_us());
-	clock_refresh(); /* what this turn has cost so far counts too */
+	request_worked(r, turn_us, clock_again());
 	f.router_us = (int64_t)(clock_us() - r->ready_us) - f.upstream_us;
 	buf_consume(text, buf_len(text));
 	forward_reply_head(text, &f);
@@ -470,7 +470,7 @@ start(struct request *r)
 	uint64_t turn_us = clock_us();
 
 	r->attempts++;
-	clock_refresh();
+	clock_again();
 	r->attempt_us = clock_us();
 	request_worked(r, turn_us, r->attempt_us);
 	r->state = REQUEST_FORWARD;

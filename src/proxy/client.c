@@ -543,12 +543,24 @@ client_on_due(struct loop_timer *t)
 
 /* ---- what the request says ---- */
 
+/* The fields that are about this connection, and the empty line. */
+static void
+add_framing(struct client *c, enum framing kind, uint64_t length)
+{
+	if (kind == FRAMING_LENGTH)
+		client_length(c, length);
+	else if (kind == FRAMING_CHUNKED)
+		client_raw(c, STR("transfer-encoding: chunked\r\n"));
+	client_raw(c,
+		!c->keep_alive       ? STR("connection: close\r\n\r\n")
+			: !c->http11 ? STR("connection: keep-alive\r\n\r\n")
+				     : STR("\r\n"));
+}
+
 static void
 on_reply(void *client, struct str head, enum framing kind, uint64_t length)
 {
 	struct client *c = client;
-	char text[96];
-	int n = 0;
 
 	if (kind == FRAMING_CHUNKED && !c->http11)
 		kind = FRAMING_CLOSE;
@@ -557,15 +569,7 @@ on_reply(void *client, struct str head, enum framing kind, uint64_t length)
 	c->framing = (uint8_t)kind;
 	c->replied = true;
 	client_raw(c, head);
-	if (kind == FRAMING_LENGTH)
-		n = snprintf(text, sizeof text, "content-length: %" PRIu64 "\r\n", length);
-	else if (kind == FRAMING_CHUNKED)
-		n = snprintf(text, sizeof text, "transfer-encoding: chunked\r\n");
-	snprintf(text + n, sizeof text - (size_t)n, "%s\r\n",
-		!c->keep_alive       ? "connection: close\r\n"
-			: !c->http11 ? "connection: keep-alive\r\n"
-				     : "");
-	client_raw(c, str_of(text));
+	add_framing(c, kind, length);
 	if (head.len == 0) {
 		c->broken = true;
 		loop_later(c->proxy->loop, &c->next);

@@ -58,6 +58,14 @@ client_raw(struct client *c, struct str bytes)
 }
 
 void
+client_length(struct client *c, uint64_t length)
+{
+	client_raw(c, STR("content-length: "));
+	buf_u64(&gather_for(c)->raw, length, 1);
+	client_raw(c, STR("\r\n")); /* which sees a failure, too */
+}
+
+void
 client_data(struct client *c, struct str piece)
 {
 	struct gather_out *g = gather_for(c);

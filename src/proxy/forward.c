@@ -85,23 +85,34 @@ listed(const struct str *table, size_t n, struct str name)
 	return false;
 }
 
+/* buf_add, which is not called where there is room: the pieces are small and many. */
+static inline void
+add(struct buf *out, struct str s)
+{
+	if (s.len == 0 || out->failed || out->cap - out->end < s.len) {
+		buf_add(out, s);
+		return;
+	}
+	memcpy(out->p + out->end, s.p, s.len);
+	out->end += s.len;
+}
+
+/* A field of ours: `start` is its name with the colon and a space. */
+static void
+add_field(struct buf *out, struct str start, struct str value)
+{
+	add(out, start);
+	add(out, value);
+	add(out, STR("\r\n"));
+}
+
 void
 forward_field(struct buf *out, struct str name, struct str value)
 {
-	char *p = buf_room(out, name.len + value.len + 4);
-
-	if (!p)
-		return;
-	memcpy(p, name.p, name.len);
-	p += name.len;
-	*p++ = ':';
-	*p++ = ' ';
-	if (value.len > 0)
-		memcpy(p, value.p, value.len);
-	p += value.len;
-	*p++ = '\r';
-	*p++ = '\n';
-	buf_added(out, name.len + value.len + 4);
+	add(out, name);
+	add(out, STR(": "));
+	add(out, value);
+	add(out, STR("\r\n"));
 }
 
 /* The fields that the configuration sets. */
@@ -176,12 +187,12 @@ add_key(struct buf *out, const struct forward_request *f, struct str key)
 
 	if (configured(f, name))
 		return;
-	buf_add(out, name);
-	buf_add(out, STR(": "));
+	add(out, name);
+	add(out, STR(": "));
 	if (str_eq(name, STR("authorization")))
-		buf_add(out, STR("Bearer "));
-	buf_add(out, key);
-	buf_add(out, STR("\r\n"));
+		add(out, STR("Bearer "));
+	add(out, key);
+	add(out, STR("\r\n"));
 }
 
 /* The key that a client's field holds. */
@@ -223,18 +234,18 @@ add_request_line(struct buf *out, const struct forward_request *f)
 	struct str path = e && e->target.len > 0 ? e->target : f->path;
 	struct str mark = str_index(path, '?') < path.len ? STR("&") : STR("?");
 
-	buf_add(out, e ? e->method_name : STR("POST"));
-	buf_add(out, STR(" "));
-	buf_add(out, f->provider->base_path);
-	buf_add(out, path);
+	add(out, e ? e->method_name : STR("POST"));
+	add(out, STR(" "));
+	add(out, f->provider->base_path);
+	add(out, path);
 	for (size_t i = 0; i < COUNT(queries); i++) {
 		if (queries[i].len == 0)
 			continue;
-		buf_add(out, mark);
-		buf_add(out, queries[i]);
+		add(out, mark);
+		add(out, queries[i]);
 		mark = STR("&");
 	}
-	buf_add(out, STR(" HTTP/1.1\r\n"));
+	add(out, STR(" HTTP/1.1\r\n"));
 }
 
 /* Does a client's field say something that this provider's dialect knows? */
@@ -271,7 +282,7 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 	bool version = false, type = false;
 
 	add_request_line(out, f);
-	forward_field(out, STR("host"), p->host_field);
+	add_field(out, STR("host: "), p->host_field);
 	for (size_t i = 0; i < h->n; i++) {
 		struct str name = h->fields[i].name;
 
@@ -294,15 +305,15 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 		type |= str_eq_nocase(fields.all[i].name, STR("content-type"));
 	}
 	if (p->dialect == DIALECT_ANTHROPIC && !version)
-		forward_field(out, STR("anthropic-version"), p->version);
+		add_field(out, STR("anthropic-version: "), p->version);
 	if (!type)
-		forward_field(out, STR("content-type"), STR("application/json"));
-	forward_field(out, STR("accept-encoding"), STR("identity"));
-	forward_field(out, STR("x-request-id"), f->request_id);
+		add(out, STR("content-type: application/json\r\n"));
+	add(out, STR("accept-encoding: identity\r\n"));
+	add_field(out, STR("x-request-id: "), f->request_id);
 	add_credential(out, f);
-	buf_add(out, STR("content-length: "));
+	add(out, STR("content-length: "));
 	buf_u64(out, f->length, 1);
-	buf_add(out, STR("\r\n\r\n"));
+	add(out, STR("\r\n\r\n"));
 }
 
 static struct str
@@ -359,7 +370,7 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 			continue;
 		if (id) {
 			if (!known)
-				forward_field(out, STR("x-upstream-request-id"), value);
+				add_field(out, STR("x-upstream-request-id: "), value);
 			known = true;
 			continue;
 		}
@@ -378,20 +389,20 @@ add_ms(struct buf *out, int64_t us)
 	uint64_t n = us > 0 ? (uint64_t)us : 0;
 
 	buf_u64(out, n / 1000, 1);
-	buf_add(out, STR("."));
+	add(out, STR("."));
 	buf_u64(out, n % 1000, 3);
 }
 
 static void
 add_timing(struct buf *out, const struct forward_reply *f)
 {
-	buf_add(out, STR("server-timing: router;dur="));
+	add(out, STR("server-timing: router;dur="));
 	add_ms(out, f->router_us);
 	if (f->upstream_us >= 0) {
-		buf_add(out, STR(", upstream;dur="));
+		add(out, STR(", upstream;dur="));
 		add_ms(out, f->upstream_us);
 	}
-	buf_add(out, STR("\r\n"));
+	add(out, STR("\r\n"));
 }
 
 /* RFC 9110 6.6.1: a reply that came without a date gets one here. */
@@ -408,7 +419,7 @@ add_date(struct buf *out)
 		strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
 		of = now;
 	}
-	forward_field(out, STR("date"), str_of(text));
+	add_field(out, STR("date: "), str_of(text));
 }
 
 void
@@ -416,27 +427,27 @@ forward_reply_head(struct buf *out, const struct forward_reply *f)
 {
 	struct str reason = f->upstream ? f->upstream->reason : reason_of(f->status);
 
-	buf_add(out, STR("HTTP/1.1 "));
+	add(out, STR("HTTP/1.1 "));
 	buf_u64(out, f->status, 3);
-	buf_add(out, STR(" "));
-	buf_add(out, reason);
-	buf_add(out, STR("\r\n"));
+	add(out, STR(" "));
+	add(out, reason);
+	add(out, STR("\r\n"));
 	if (f->upstream)
 		add_upstream_fields(out, f);
 	if (!f->upstream || !head_field(f->upstream, STR("date")))
 		add_date(out);
 	if (f->stream && (!f->upstream || !head_field(f->upstream, STR("cache-control"))))
-		buf_add(out, STR("cache-control: no-cache\r\n"));
+		add(out, STR("cache-control: no-cache\r\n"));
 	if (f->stream && (!f->upstream || !head_field(f->upstream, STR("x-accel-buffering"))))
-		buf_add(out, STR("x-accel-buffering: no\r\n"));
-	forward_field(out, STR("x-request-id"), f->request_id);
+		add(out, STR("x-accel-buffering: no\r\n"));
+	add_field(out, STR("x-request-id: "), f->request_id);
 	if (f->dialect == DIALECT_ANTHROPIC)
-		forward_field(out, STR("request-id"), f->request_id);
+		add_field(out, STR("request-id: "), f->request_id);
 	if (f->provider.len > 0)
-		forward_field(out, STR("x-api-router-provider"), f->provider);
+		add_field(out, STR("x-api-router-provider: "), f->provider);
 	if (f->model.len > 0 && f->model.len <= MODEL_MOST && head_value_valid(f->model))
-		forward_field(out, STR("x-api-router-model"), f->model);
+		add_field(out, STR("x-api-router-model: "), f->model);
 	if (f->left_out.len > 0)
-		forward_field(out, STR("x-api-router-dropped"), f->left_out);
+		add_field(out, STR("x-api-router-dropped: "), f->left_out);
 	add_timing(out, f);
 }

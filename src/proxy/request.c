@@ -478,7 +478,7 @@ write_line(struct request *r)
 void
 request_free(struct request *r)
 {
-	clock_refresh(); /* what this turn has cost counts too */
+	clock_again(); /* what this turn has cost counts too */
 	write_line(r);
 	account_request(r);
 	loop_later(r->proxy->loop, &r->proxy->log_flush);

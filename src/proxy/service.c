@@ -61,6 +61,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 	while (p->random == 0)
 		if (getrandom(&p->random, sizeof p->random, 0) != (long)sizeof p->random)
 			p->random = clock_us();
+	secret_random((uint8_t *)&p->known.secret, sizeof p->known.secret);
 	series_open(&p->counts, start->series, scoreboard_index(start->board, start->row));
 	p->pools = pool_open_all(p);
 	mem_limit(c->limits.memory);

@@ -30,7 +30,6 @@ struct line {
 	size_t size, len;
 	size_t most; /* bytes that one value may take, escaped */
 	bool full;   /* something did not fit */
-	bool comma;  /* JSON: a member was written */
 };
 
 static void
@@ -232,19 +231,23 @@ text_line(struct line *l, const struct access_entry *e)
  * JSON
  */
 
+/* A member's name with all that stands before its value; the first member has a brace there. */
+#define KEY(name) STR(",\"" name "\":")
+
+/* Text that needs no escapes. */
 static void
-key(struct line *l, struct str name)
+json_word(struct line *l, struct str key, struct str word)
 {
-	put(l, l->comma ? STR(",\"") : STR("{\""));
-	put(l, name);
-	put(l, STR("\":"));
-	l->comma = true;
+	put(l, key);
+	put(l, STR("\""));
+	put(l, word);
+	put(l, STR("\""));
 }
 
 static void
-json_string_value(struct line *l, struct str name, struct str s)
+json_text(struct line *l, struct str key, struct str s)
 {
-	key(l, name);
+	put(l, key);
 	if (s.len == 0) {
 		put(l, STR("null"));
 		return;
@@ -255,9 +258,9 @@ json_string_value(struct line *l, struct str name, struct str s)
 }
 
 static void
-json_number_value(struct line *l, struct str name, int64_t n)
+json_number(struct line *l, struct str key, int64_t n)
 {
-	key(l, name);
+	put(l, key);
 	if (n < 0)
 		put(l, STR("null"));
 	else
@@ -265,9 +268,9 @@ json_number_value(struct line *l, struct str name, int64_t n)
 }
 
 static void
-json_ms_value(struct line *l, struct str name, int64_t us)
+json_ms(struct line *l, struct str key, int64_t us)
 {
-	key(l, name);
+	put(l, key);
 	if (us < 0)
 		put(l, STR("null"));
 	else
@@ -280,30 +283,30 @@ json_line(struct line *l, const struct access_entry *e)
 	char when[CLOCK_TEXT];
 
 	clock_text(e->wall_ms, when);
-	json_string_value(l, STR("time"), str_of(when));
-	json_string_value(l, STR("request_id"), e->request_id);
-	json_string_value(l, STR("client_ip"), e->client_ip);
-	json_string_value(l, STR("client"), e->client);
-	json_string_value(l, STR("method"), e->method);
-	json_string_value(l, STR("path"), e->path);
-	json_string_value(l, STR("model"), e->model);
-	json_string_value(l, STR("provider"), e->provider);
-	json_string_value(l, STR("target_model"), e->target_model);
-	json_number_value(l, STR("status"), e->status);
-	json_number_value(l, STR("upstream_status"), e->upstream_status);
-	json_number_value(l, STR("attempts"), e->attempts);
-	key(l, STR("stream"));
+	json_word(l, STR("{\"time\":"), (struct str){ when, CLOCK_TEXT - 1 });
+	json_text(l, KEY("request_id"), e->request_id);
+	json_text(l, KEY("client_ip"), e->client_ip);
+	json_text(l, KEY("client"), e->client);
+	json_text(l, KEY("method"), e->method);
+	json_text(l, KEY("path"), e->path);
+	json_text(l, KEY("model"), e->model);
+	json_text(l, KEY("provider"), e->provider);
+	json_text(l, KEY("target_model"), e->target_model);
+	json_number(l, KEY("status"), e->status);
+	json_number(l, KEY("upstream_status"), e->upstream_status);
+	json_number(l, KEY("attempts"), e->attempts);
+	put(l, KEY("stream"));
 	put(l, e->stream ? STR("true") : STR("false"));
-	json_number_value(l, STR("bytes_in"), e->bytes_in);
-	json_number_value(l, STR("bytes_out"), e->bytes_out);
-	json_ms_value(l, STR("latency_ms"), e->latency_us);
-	json_ms_value(l, STR("upstream_ms"), e->upstream_us);
-	json_ms_value(l, STR("first_byte_ms"), e->first_byte_us);
-	json_number_value(l, STR("input_tokens"), e->usage != NULL ? e->usage->input : -1);
-	json_number_value(l, STR("output_tokens"), e->usage != NULL ? e->usage->output : -1);
-	json_string_value(l, STR("usage"), e->usage != NULL ? STR("provider") : STR("none"));
-	json_string_value(l, STR("end"), end_words[e->end]);
-	json_number_value(l, STR("worker"), e->worker);
+	json_number(l, KEY("bytes_in"), e->bytes_in);
+	json_number(l, KEY("bytes_out"), e->bytes_out);
+	json_ms(l, KEY("latency_ms"), e->latency_us);
+	json_ms(l, KEY("upstream_ms"), e->upstream_us);
+	json_ms(l, KEY("first_byte_ms"), e->first_byte_us);
+	json_number(l, KEY("input_tokens"), e->usage != NULL ? e->usage->input : -1);
+	json_number(l, KEY("output_tokens"), e->usage != NULL ? e->usage->output : -1);
+	json_word(l, KEY("usage"), e->usage != NULL ? STR("provider") : STR("none"));
+	json_word(l, KEY("end"), end_words[e->end]);
+	json_number(l, KEY("worker"), e->worker);
 	put(l, STR("}\n"));
 }
 

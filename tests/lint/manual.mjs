@@ -337,7 +337,7 @@ export function check(read, sources) {
 	function logs() {
 		const { lines, items } = section(EIGHT, 'LOGS');
 		const head = (item) => marked([`.It ${item.head}`], 'Cm');
-		const fields = [...read('src/report/access.c').matchAll(/(?:json_\w+|\bkey)\(l, STR\("(\w+)"\)/g)].map(([, name]) => name);
+		const fields = [...read('src/report/access.c').matchAll(/(?:json_\w+|\bput)\(l, (?:KEY\("|STR\("\{\\")(\w+)/g)].map(([, name]) => name);
 		const closes = items.findIndex((item) => item.head === 'Cm done');
 		const access = items.findIndex((item) => item.head === 'Cm client');
 		same(EIGHT, 'the reason', def('report/close_reason').map((row) => row[2]), items.slice(closes, access).flatMap(head));

@@ -40,6 +40,35 @@ START_TEST(test_equal)
 }
 END_TEST
 
+static bool
+is_letter(int c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Each byte against each other one, among those that are compared eight at a time and after them.
+ */
+START_TEST(test_nocase_everywhere)
+{
+	char one[11], other[11];
+
+	for (size_t at = 0; at < sizeof one; at++) {
+		for (int a = 0; a < 256; a++) {
+			for (int b = 0; b < 256; b++) {
+				bool same = a == b || (is_letter(a) && (a ^ b) == 0x20);
+
+				memset(one, 'x', sizeof one);
+				memset(other, 'X', sizeof other);
+				one[at] = (char)a;
+				other[at] = (char)b;
+				ck_assert_msg(str_same_nocase(one, other, sizeof one) == same,
+					"%02x and %02x at %zu", a, b, at);
+			}
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_order)
 {
 	static const struct str sorted[] = { STR_INIT(""), STR_INIT("\0"), STR_INIT("A"),
@@ -208,5 +237,5 @@ START_TEST(test_list)
 }
 END_TEST
 
-UNIT_MAIN("base/str", test_equal, test_order, test_cut, test_trim, test_find,
-	test_glob_is_the_naive_one, test_glob, test_u64, test_list)
+UNIT_MAIN("base/str", test_equal, test_nocase_everywhere, test_order, test_cut, test_trim,
+	test_find, test_glob_is_the_naive_one, test_glob, test_u64, test_list)

@@ -610,6 +610,17 @@ START_TEST(test_value_and_token)
 	for (const char *p = "()<>@,;:\\\"/[]?={} \t\x7f\x80\xff"; *p != '\0'; p++)
 		ck_assert_msg(!head_token_valid((struct str){ p, 1 }), "%02x", (unsigned char)*p);
 	ck_assert(!head_token_valid(STR("a\0")));
+	for (int byte = 0; byte < 256; byte++) { /* in every lane of those that are read at once */
+		char one = (char)byte, name[11];
+		bool valid = head_token_valid((struct str){ &one, 1 });
+
+		for (size_t at = 0; at < sizeof name; at++) {
+			memcpy(name, "Accept-Name", sizeof name);
+			name[at] = one;
+			ck_assert_msg(head_token_valid((struct str){ name, sizeof name }) == valid,
+				"%02x at %zu", byte, at);
+		}
+	}
 }
 END_TEST
 

@@ -50,6 +50,12 @@ START_TEST(test_real)
 	clock_refresh();
 	ck_assert_uint_ge(clock_us(), first + 3000);
 	ck_assert_uint_eq(clock_ms(), clock_us() / 1000);
+	first = clock_us();
+	wall = clock_wall_ms();
+	nanosleep(&(struct timespec){ .tv_nsec = 3000000 }, NULL);
+	ck_assert_uint_ge(clock_again(), first + 3000);
+	ck_assert_uint_ge(clock_us(), first + 3000);
+	ck_assert_uint_eq(clock_wall_ms(), wall); /* which moves with the turn */
 }
 END_TEST
 
@@ -60,6 +66,9 @@ START_TEST(test_fake)
 	ck_assert_uint_eq(clock_ms(), 5000);
 	ck_assert_uint_eq(clock_us(), 5000000);
 	ck_assert_uint_eq(clock_wall_ms(), 77);
+	clock_fake_cost(9);
+	ck_assert_uint_eq(clock_again(), 5000009);
+	ck_assert_uint_eq(clock_us(), 5000000);
 	clock_fake(5001, 78);
 	ck_assert_uint_eq(clock_ms(), 5001);
 }

@@ -345,6 +345,55 @@ START_TEST(few_keys_are_looked_at)
 }
 END_TEST
 
+static unsigned
+known(void)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < KNOWN_KEYS; i++)
+		n += house.proxy.known.all[i].client != NULL;
+	return n;
+}
+
+/* The client that a key is of; NULL: it was refused. */
+static const struct conf_client *
+client_of_key(const char *key)
+{
+	static char fields[200];
+	const struct conf_client *client;
+
+	snprintf(fields, sizeof fields, "x-api-key: %s\r\n", key);
+	begin(POST, fields);
+	is_admitted(r);
+	client = r->key;
+	end();
+	return client;
+}
+
+/* A key that was admitted is known again, by its whole hash; what is no key is not remembered, and
+ * of none is there more than its hash. */
+START_TEST(keys_are_known_again)
+{
+	setup();
+	ck_assert_ptr_null(client_of_key("sk-unknown"));
+	ck_assert_uint_eq(known(), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_ptr_eq(client_of_key(ALICE), &clients[0]);
+	ck_assert_uint_eq(known(), 1);
+	ck_assert_ptr_null(memmem(&house.proxy.known, sizeof house.proxy.known, ALICE, 8));
+	memset(clients[0].hash, 0, sizeof clients[0].hash); /* it is not asked for any more */
+	ck_assert_ptr_eq(client_of_key(ALICE), &clients[0]);
+	for (size_t i = 0; i < KNOWN_KEYS; i++) { /* in each place another */
+		house.proxy.known.all[i].hash = siphash(&house.proxy.known.secret, STR(ALICE));
+		house.proxy.known.all[i].client = &clients[0];
+	}
+	for (int i = 0; i < 2; i++)
+		ck_assert_ptr_eq(client_of_key(BOB), &clients[1]);
+	ck_assert_ptr_null(client_of_key("sk-unknown"));
+	teardown();
+}
+END_TEST
+
 START_TEST(refusals)
 {
 	static const char required[] =
@@ -612,7 +661,7 @@ END_TEST
 
 UNIT_MAIN("proxy/admit", places, without_clients_everyone_is_admitted, an_empty_key_is_none,
 	keys_go_nowhere, a_key_in_the_query_is_refused, a_short_key_is_found_whole_only,
-	few_keys_are_looked_at, refusals, paths, own_limit_in_place_of_the_general_one,
-	general_limit_by_address, endpoints_limit_in_place_of_the_providers,
-	refused_by_one_charges_none, first_is_given_back_when_the_second_refuses,
-	a_429_says_when_to_come_again)
+	few_keys_are_looked_at, keys_are_known_again, refusals, paths,
+	own_limit_in_place_of_the_general_one, general_limit_by_address,
+	endpoints_limit_in_place_of_the_providers, refused_by_one_charges_none,
+	first_is_given_back_when_the_second_refuses, a_429_says_when_to_come_again)
