@@ -13,9 +13,6 @@
 #define WANT_WRITE 2u
 #define WANT_HANGUP \
 	4u /* tell when the peer has closed its side, even while its bytes are not read */
-/* Nobody waits for what comes here: when nothing has come for a tenth of a second, it may be told
- * up to 20 ms late. */
-#define WANT_PATIENT 8u
 
 #define READY_READ 1u /* bytes, end of file or an error are there to be read */
 #define READY_WRITE 2u
@@ -27,9 +24,14 @@ struct loop;
 struct loop_watch {
 	void (*on_ready)(struct loop_watch *w, unsigned ready);
 	int fd;
-	int slot;            /* private: place in the hot set plus one, or minus that in the cold
-				one; 0 when in none */
-	bool patient, quiet; /* private: asked so; nothing has come for a while */
+	int slot;      /* private: place in the hot set plus one, or minus that in the cold one; 0
+			  when in none */
+	bool cools;    /* a socket that no other process has: it need not be polled while it is
+			  quiet */
+	bool quiet;    /* private: nothing has come for a while */
+	bool hinted;   /* private: the kernel sends hints */
+	uint8_t hints; /* private: how many have come in this round, */
+	uint8_t round; /* of this number */
 };
 
 /* A timer; embedded in its owner. Zero is a timer that is not set. */
@@ -51,9 +53,13 @@ struct loop_later {
  * later). */
 struct loop *loop_new(size_t watches);
 void loop_free(struct loop *l);
+/* From now on a watch that cools and is quiet is not polled: the kernel queues a signal to this
+ * process when something has come, which the loop reads. For one loop of a process, after its
+ * privileges are dropped. 0, or -1 with errno: then all are polled, always. */
+int loop_hints(struct loop *l);
 
-/* Watch a descriptor; `want` may be 0 (only breakage is told). 0, or -1 without memory. w->fd and
- * w->on_ready are the caller's to set. */
+/* Watch a descriptor; `want` may be 0 (only breakage is told). 0, or -1 without memory. w->fd,
+ * w->on_ready and w->cools are the caller's to set. */
 int loop_add(struct loop *l, struct loop_watch *w, unsigned want);
 /* Change the want of a watch that is in the loop. */
 void loop_want(struct loop *l, struct loop_watch *w, unsigned want);
@@ -61,6 +67,8 @@ void loop_want(struct loop *l, struct loop_watch *w, unsigned want);
  * delivered any more. */
 void loop_remove(struct loop *l, struct loop_watch *w);
 bool loop_has(const struct loop_watch *w);
+/* Is it polled in each turn, and not left to hints? */
+bool loop_polls(const struct loop_watch *w);
 
 /* Set (or move) a timer to `ms` from now, and to at least 1 from within an on_due; it fires once.
  * Never fails: a process without memory for the heap aborts. */

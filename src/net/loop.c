@@ -1,26 +1,27 @@
 /*
  * loop: the poll() loop. The one file that knows poll.
  *
- * A set is two parallel arrays: what poll reads (`polls`) and whose it is (`owners`); a watch keeps
- * its own slot, so adding, changing and removing cost a constant, the last entry moving into the
- * hole. Readiness is dispatched from the last entry to the first: what a handler removes is then
- * either itself, an entry already served, or one that is still to come and is replaced by one
+ * A set is an array as poll reads it; `owners`, by descriptor, tells whose an entry is. A watch
+ * keeps its own slot, so adding, changing and removing cost a constant, the last entry moving into
+ * the hole. Readiness is dispatched from the last entry to the first: what a handler removes is
+ * then either itself, an entry already served, or one that is still to come and is replaced by one
  * already served, whose readiness is cleared before its handler runs. So nobody is told twice and
  * nobody after his removal.
  *
- * A poll costs by the descriptor, and several times as much when it sleeps. So there are two sets.
- * Who is patient (WANT_PATIENT: unfinished heads, slow bodies) and has been quiet for a while goes
- * from the hot set, if that is large, to the cold one, which is looked at a slice a turn, all of it
- * within SWEEP_MS or a few more; what is ready there is hot again.
+ * A poll costs by the descriptor, and several times as much when it sleeps. So only the hot set is
+ * polled. Who has been quiet for a while, when it is large, gets hints (net/hints) and leaves for
+ * the cold one as soon as a poll finds him not ready; nothing is missed, for what comes after that
+ * poll makes a hint. A hint brings him back, to be polled in the same turn: what is told is what
+ * poll found, as ever. Who gets hints all the time goes on without them. Where hints were lost, all
+ * the cold set is polled once, and a part of it all the time lest a stream hang on one signal.
  *
- * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`; when its old
- * key comes up, it is put back with the new one. A timeout that is pushed on with every byte
- * therefore costs two stores.
+ * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`, to 0 where
+ * it rests; when its old key comes up, it is put back with the new one: it costs two stores.
  *
- * A turn: poll (until the next key, or not at all when work waits) - refresh the clock - dispatch -
- * timers - deferred work. Nothing fails but the growth of an array: loop_add then returns -1. Heap
- * room is made when a timer enters: a process without memory for a pointer aborts. Where poll
- * refuses (a lowered limit of descriptors, no memory) the loop goes on in parts and never spins.
+ * A turn: poll - refresh the clock - hints - dispatch - looks at both sets - timers - deferred
+ * work. Nothing fails but the growth of an array: loop_add then returns -1; heap room is made when
+ * a timer enters, and a process without memory for a pointer aborts. Where poll refuses (a lowered
+ * limit of descriptors, no memory) the loop goes on in parts and never spins.
  */
 #include "net/loop.h"
 
@@ -29,28 +30,41 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/registers.h"
 #include "net/clock.h"
+#include "net/hints.h"
 
 #define LATER_ROUNDS 4
 #define PAUSE_MS 10   /* between two looks where poll refuses to wait */
-#define COOL_MS 40    /* who is patient and quiet from one look to the next goes to the cold set */
-#define COOL_LEAST 32 /* watches in the hot set, for that to be worth a sweep */
-#define SWEEP_MS 20   /* from one look at a cold watch to the next */
-#define SLICE 64      /* cold watches that are looked at in one turn, so that nobody waits for it */
+#define COOL_MS 40    /* who is quiet from one look to the next gets hints */
+#define COOL_LEAST 32 /* watches in the hot set, for that to be worth it */
+#define COOL_MOST 256 /* of them that are looked at in one turn, so that nobody waits for it */
+#define BUSY 8        /* hints within COOL_MS, from which on polling costs less */
+#define HINTS 64      /* that are taken in one turn */
+#define SWEEP_MS 1000 /* from one look at a cold watch to the next */
+#define SLICE 64      /* cold ones are looked at together, at least */
+
+/* Among the events of an entry, where poll(2) takes no notice of them. */
+#define HINTED POLLERR
+#define STAYS POLLNVAL /* a hint has come: it is polled once more before it leaves */
 
 struct set {
 	struct pollfd *polls;
-	struct loop_watch **owners;
 	size_t n, cap;
 };
 
 struct loop {
 	struct set hot, cold;
-	uint64_t cool_ms, sweep_ms; /* when the next look is due */
-	size_t swept;               /* where the next slice of the cold set begins */
+	struct loop_watch **owners; /* by descriptor */
+	size_t cap_owners;
+	struct loop_watch hints;      /* the signalfd */
+	uint64_t cooled_ms, swept_ms; /* when entries were looked at last */
+	size_t cool_hand, sweep_hand; /* which */
+	uint64_t round_ms;            /* when the round began in which hints are counted */
+	uint8_t round;
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
 	struct loop_later *later, *later_last;
@@ -64,7 +78,6 @@ loop_new(size_t watches)
 
 	l->hot.cap = watches > 16 ? watches : 16;
 	l->hot.polls = mem_boot(l->hot.cap * sizeof *l->hot.polls);
-	l->hot.owners = mem_boot(l->hot.cap * sizeof(struct loop_watch *));
 	clock_refresh();
 	return l;
 }
@@ -74,10 +87,11 @@ loop_free(struct loop *l)
 {
 	if (!l)
 		return;
+	if (loop_has(&l->hints))
+		close(l->hints.fd);
 	free(l->hot.polls);
-	free(l->hot.owners);
 	free(l->cold.polls);
-	free(l->cold.owners);
+	free(l->owners);
 	free(l->heap);
 	free(l);
 }
@@ -87,23 +101,35 @@ set_grow(struct set *s)
 {
 	size_t cap = s->cap > 0 ? s->cap * 2 : 64;
 	struct pollfd *polls = realloc(s->polls, cap * sizeof *polls);
-	struct loop_watch **owners;
 
 	if (!polls)
 		return -1;
 	s->polls = polls;
-	owners = realloc(s->owners, cap * sizeof(struct loop_watch *));
-	if (!owners)
-		return -1;
-	s->owners = owners;
 	s->cap = cap;
 	return 0;
 }
 
-static short
-events_of(unsigned want)
+static int
+owners_grow(struct loop *l, size_t fd)
 {
-	int events = 0;
+	size_t cap = l->cap_owners > 0 ? l->cap_owners * 2 : 64;
+	struct loop_watch **owners;
+
+	if (cap <= fd)
+		cap = fd + 1;
+	owners = realloc(l->owners, cap * sizeof(struct loop_watch *));
+	if (!owners)
+		return -1;
+	memset(owners + l->cap_owners, 0, (cap - l->cap_owners) * sizeof(struct loop_watch *));
+	l->owners = owners;
+	l->cap_owners = cap;
+	return 0;
+}
+
+static short
+events_of(const struct loop_watch *w, unsigned want)
+{
+	int events = w->hinted ? HINTED : 0;
 
 	if (want & WANT_READ)
 		events |= POLLIN;
@@ -141,32 +167,30 @@ place_of(const struct loop_watch *w)
 }
 
 static void
-set_slot(const struct loop *l, const struct set *s, size_t place)
+set_slot(struct loop *l, const struct set *s, size_t place)
 {
 	int slot = (int)place + 1;
 
-	s->owners[place]->slot = s == &l->hot ? slot : -slot;
+	l->owners[s->polls[place].fd]->slot = s == &l->hot ? slot : -slot;
 }
 
 static int
-set_put(const struct loop *l, struct set *s, struct loop_watch *w, short events)
+set_put(struct loop *l, struct set *s, int fd, short events)
 {
 	if (s->n == s->cap && set_grow(s) < 0)
 		return -1;
-	s->polls[s->n] = (struct pollfd){ .fd = w->fd, .events = events };
-	s->owners[s->n] = w;
+	s->polls[s->n] = (struct pollfd){ .fd = fd, .events = events };
 	set_slot(l, s, s->n++);
 	return 0;
 }
 
 /* The last one moves into the hole. */
 static void
-set_fill(const struct loop *l, struct set *s, size_t hole)
+set_fill(struct loop *l, struct set *s, size_t hole)
 {
 	size_t last = --s->n;
 
 	s->polls[hole] = s->polls[last];
-	s->owners[hole] = s->owners[last];
 	if (hole < last)
 		set_slot(l, s, hole);
 }
@@ -178,7 +202,7 @@ set_change(struct loop *l, struct loop_watch *w)
 	struct set *from = set_of(l, w), *to = from == &l->hot ? &l->cold : &l->hot;
 	size_t place = place_of(w);
 
-	if (set_put(l, to, w, from->polls[place].events) == 0)
+	if (set_put(l, to, w->fd, from->polls[place].events) == 0)
 		set_fill(l, from, place);
 }
 
@@ -194,19 +218,29 @@ stir(struct loop *l, struct loop_watch *w)
 int
 loop_add(struct loop *l, struct loop_watch *w, unsigned want)
 {
+	size_t fd = (size_t)w->fd;
+
 	assert(w->slot == 0 && w->fd >= 0 && w->on_ready);
-	w->patient = (want & WANT_PATIENT) != 0;
+	if (fd >= l->cap_owners && owners_grow(l, fd) < 0)
+		return -1;
+	assert(!l->owners[fd]);
+	l->owners[fd] = w;
 	w->quiet = false;
-	return set_put(l, &l->hot, w, events_of(want));
+	if (set_put(l, &l->hot, w->fd, events_of(w, want)) == 0)
+		return 0;
+	l->owners[fd] = NULL;
+	return -1;
 }
 
 void
 loop_want(struct loop *l, struct loop_watch *w, unsigned want)
 {
+	short events = events_of(w, want);
+
 	assert(w->slot != 0);
-	w->patient = (want & WANT_PATIENT) != 0;
-	stir(l, w);
-	set_of(l, w)->polls[place_of(w)].events = events_of(want);
+	if (events & ~set_of(l, w)->polls[place_of(w)].events)
+		stir(l, w);
+	set_of(l, w)->polls[place_of(w)].events = events;
 }
 
 void
@@ -214,8 +248,9 @@ loop_remove(struct loop *l, struct loop_watch *w)
 {
 	if (w->slot == 0)
 		return;
-	assert(set_of(l, w)->owners[place_of(w)] == w);
+	assert(l->owners[w->fd] == w);
 	set_fill(l, set_of(l, w), place_of(w));
+	l->owners[w->fd] = NULL;
 	w->slot = 0;
 }
 
@@ -223,6 +258,12 @@ bool
 loop_has(const struct loop_watch *w)
 {
 	return w->slot != 0;
+}
+
+bool
+loop_polls(const struct loop_watch *w)
+{
+	return w->slot > 0;
 }
 
 static void
@@ -328,7 +369,8 @@ loop_later(struct loop *l, struct loop_later *later)
 static int
 sleep_ms(const struct loop *l, int max_ms)
 {
-	uint64_t now = clock_ms(), due = l->cold.n > 0 ? l->sweep_ms : UINT64_MAX, wait;
+	uint64_t now = clock_ms(), wait;
+	uint64_t due = l->cold.n > 0 ? l->swept_ms + SWEEP_MS : UINT64_MAX;
 
 	if (l->later || l->stopped)
 		return 0;
@@ -352,6 +394,8 @@ run_timers(struct loop *l)
 		struct loop_timer *t = l->heap[0];
 
 		heap_remove(l, t);
+		if (t->due == 0) /* it rests */
+			continue;
 		if (t->due > now) {
 			t->key = t->due;
 			heap_insert(l, t);
@@ -390,7 +434,7 @@ run_later(struct loop *l)
  * for many (ENOMEM): then they are asked in parts, as large as it takes, none of which waits. Where
  * nothing is ready a pause stands for the wait.
  */
-static int
+static void
 poll_parts(struct pollfd *polls, size_t count, int wait_ms)
 {
 	size_t part = count, done = 0;
@@ -409,22 +453,20 @@ poll_parts(struct pollfd *polls, size_t count, int wait_ms)
 	}
 	if (found == 0)
 		poll(NULL, 0, wait_ms >= 0 && wait_ms < PAUSE_MS ? wait_ms : PAUSE_MS);
-	return found;
 }
 
-static int
+static void
 poll_some(struct pollfd *polls, size_t count, int wait_ms)
 {
-	int found = poll(polls, (nfds_t)count, wait_ms);
-
-	return found < 0 && errno != EINTR ? poll_parts(polls, count, wait_ms) : found;
+	if (poll(polls, (nfds_t)count, wait_ms) < 0 && errno != EINTR)
+		poll_parts(polls, count, wait_ms);
 }
 
-/* Those from `from` on up to `to`, of which so many are ready. */
+/* Those from `from` on up to `to`. */
 static void
-dispatch(struct loop *l, struct set *s, size_t from, size_t to, int found)
+dispatch(struct loop *l, struct set *s, size_t from, size_t to)
 {
-	for (size_t i = to; found > 0 && i-- > from;) {
+	for (size_t i = to; i-- > from;) {
 		struct loop_watch *w;
 		short revents;
 
@@ -434,38 +476,159 @@ dispatch(struct loop *l, struct set *s, size_t from, size_t to, int found)
 		if (!revents)
 			continue;
 		s->polls[i].revents = 0;
-		found--;
-		w = s->owners[i];
+		w = l->owners[s->polls[i].fd];
 		stir(l, w);
 		w->on_ready(w, ready_of(revents));
 	}
 }
 
-/* A slice of the cold set; the next one is due so that all have their turn within SWEEP_MS. */
+/* The signalfd is read before others are told; what is left there is found in the next turn. */
 static void
-sweep(struct loop *l, uint64_t now)
+on_hints(struct loop_watch *w, unsigned ready)
 {
-	struct set *s = &l->cold;
-	size_t from = l->swept < s->n ? l->swept : 0,
-	       to = from + SLICE < s->n ? from + SLICE : s->n;
-	size_t slices = (s->n + SLICE - 1) / SLICE;
-
-	l->swept = to;
-	l->sweep_ms = now + (slices < SWEEP_MS ? SWEEP_MS / slices : 1);
-	dispatch(l, s, from, to, poll_some(s->polls + from, to - from, 0));
+	(void)w, (void)ready;
 }
 
-/* Who is patient and has been quiet since the last look goes to the cold set. */
+int
+loop_hints(struct loop *l)
+{
+	int fd = hints_open();
+
+	if (fd < 0)
+		return -1;
+	l->hints = (struct loop_watch){ .fd = fd, .on_ready = on_hints };
+	if (loop_add(l, &l->hints, WANT_READ) == 0)
+		return 0;
+	close(fd);
+	errno = ENOMEM;
+	return -1;
+}
+
+/* There may be something to be found at this descriptor; or it is another's by now. */
+static void
+follow(struct loop *l, int fd)
+{
+	struct loop_watch *w = (size_t)fd < l->cap_owners ? l->owners[fd] : NULL;
+
+	if (!w || !w->hinted)
+		return;
+	stir(l, w);
+	set_of(l, w)->polls[place_of(w)].events |= STAYS;
+	if (w->round != l->round)
+		w->hints = 0;
+	w->round = l->round;
+	if (++w->hints < BUSY || w->slot < 0 || hints_off(fd) != 0)
+		return;
+	w->hinted = false;
+	l->hot.polls[place_of(w)].events &= ~HINTED;
+}
+
+/* Those of whom there are hints are polled as well. */
+static void
+take_hints(struct loop *l)
+{
+	size_t before = l->hot.n, n;
+	bool lost = false;
+	struct pollfd *entry;
+	int fds[HINTS];
+
+	if (!loop_has(&l->hints))
+		return;
+	entry = &l->hot.polls[place_of(&l->hints)];
+	if (!entry->revents)
+		return;
+	entry->revents = 0;
+	n = hints_read(l->hints.fd, fds, HINTS, &lost);
+	for (size_t i = 0; i < n; i++)
+		follow(l, fds[i]);
+	if (lost)
+		l->swept_ms = 0;
+	if (l->hot.n > before)
+		poll_some(l->hot.polls + before, l->hot.n - before, 0);
+}
+
+/*
+ * Who has hints and is not ready leaves: whatever comes after this poll makes one. But one that was
+ * just taken may tell of what came after the poll and before it was read.
+ */
+static void
+leave(struct loop *l)
+{
+	for (size_t i = l->hot.n; i-- > 0;) {
+		struct pollfd *p = &l->hot.polls[i];
+
+		if (!p->revents && (p->events & (HINTED | POLLOUT | STAYS)) == HINTED)
+			set_change(l, l->owners[p->fd]);
+		else
+			p->events &= ~STAYS;
+	}
+}
+
+/*
+ * How many of `n` are to be looked at now, that it be all of them in `period_ms`; not before it is
+ * at least so many, or all.
+ */
+static size_t
+share(size_t n, uint64_t *last_ms, uint64_t period_ms, size_t least)
+{
+	uint64_t now = clock_ms(), gone = now - *last_ms;
+	size_t some = gone < period_ms ? n * gone / period_ms : n;
+
+	if (some == n)
+		*last_ms = now;
+	else if (some >= least)
+		*last_ms += some * period_ms / n;
+	else
+		some = 0;
+	return some;
+}
+
+/* A part of the cold set, or all of it where hints were lost. */
+static void
+sweep(struct loop *l)
+{
+	struct set *s = &l->cold;
+	size_t some = share(s->n, &l->swept_ms, SWEEP_MS, SLICE), to = l->sweep_hand, from;
+
+	if (some == 0)
+		return;
+	if (to == 0 || to > s->n || some == s->n)
+		to = s->n;
+	from = to > some ? to - some : 0;
+	l->sweep_hand = from;
+	poll_some(s->polls + from, to - from, 0);
+	dispatch(l, s, from, to);
+}
+
+/* It leaves at the next poll, if it is not ready then. */
+static void
+give_hints(struct loop *l, struct loop_watch *w)
+{
+	w->hinted = hints_on(w->fd) == 0;
+	w->cools = w->hinted; /* where it is refused, not to be asked for again */
+	if (w->hinted)
+		l->hot.polls[place_of(w)].events |= HINTED;
+}
+
+/* Who has been quiet since the last look gets hints. */
 static void
 cool(struct loop *l)
 {
-	if (l->hot.n < COOL_LEAST)
-		return;
-	for (size_t i = l->hot.n; i-- > 0;) {
-		struct loop_watch *w = l->hot.owners[i];
+	size_t some;
 
-		if (w->patient && w->quiet)
-			set_change(l, w);
+	if (!loop_has(&l->hints) || l->hot.n < COOL_LEAST)
+		return;
+	some = share(l->hot.n, &l->cooled_ms, COOL_MS, 1);
+	for (size_t i = 0; i < some && i < COOL_MOST; i++) {
+		struct pollfd *p;
+		struct loop_watch *w;
+
+		if (l->cool_hand == 0 || l->cool_hand > l->hot.n)
+			l->cool_hand = l->hot.n;
+		p = &l->hot.polls[--l->cool_hand];
+		w = l->owners[p->fd];
+		if (w->quiet && w->cools && !(p->events & (HINTED | POLLOUT)))
+			give_hints(l, w);
 		w->quiet = true;
 	}
 }
@@ -476,23 +639,23 @@ look(struct loop *l)
 {
 	uint64_t now = clock_ms();
 
-	if (l->cold.n > 0 && now >= l->sweep_ms)
-		sweep(l, now);
-	if (now >= l->cool_ms) {
-		l->cool_ms = now + COOL_MS;
-		cool(l);
+	if (now - l->round_ms >= COOL_MS) {
+		l->round_ms = now;
+		l->round++;
 	}
+	sweep(l);
+	cool(l);
 }
 
 void
 loop_turn(struct loop *l, int max_ms)
 {
-	int found;
-
 	registers_wipe();
-	found = poll_some(l->hot.polls, l->hot.n, sleep_ms(l, max_ms));
+	poll_some(l->hot.polls, l->hot.n, sleep_ms(l, max_ms));
 	clock_refresh();
-	dispatch(l, &l->hot, 0, l->hot.n, found);
+	take_hints(l);
+	leave(l);
+	dispatch(l, &l->hot, 0, l->hot.n);
 	look(l);
 	run_timers(l);
 	run_later(l);

@@ -153,6 +153,7 @@ wire_open(struct wire *w, struct loop *l, int fd, void (*on_ready)(struct wire *
 {
 	*w = (struct wire){ .loop = l, .on_ready = on_ready };
 	w->watch.fd = fd;
+	w->watch.cools = true;
 	w->watch.on_ready = wire_on_ready;
 	w->again.run = wire_again;
 }
@@ -201,10 +202,8 @@ wire_handshake(struct wire *w, char *err, size_t err_size)
 	}
 	why = SSL_get_error(w->ssl, result);
 	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
-		unsigned read = WANT_READ | (SSL_is_server(w->ssl) ? WANT_PATIENT : 0);
-
 		snprintf(err, err_size, "no memory to wait for it");
-		return wire_want(w, why == SSL_ERROR_WANT_READ ? read : WANT_WRITE);
+		return wire_want(w, why == SSL_ERROR_WANT_READ ? WANT_READ : WANT_WRITE);
 	}
 	w->broken = true;
 	if (was_left(why))

@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -43,6 +44,9 @@ enum { WANTED = 0 };
 #else
 enum { WANTED = 1 };
 #endif
+
+/* In the program, where the worker puts its own number: no process has this one. */
+#define SELF 0x3ffffffe
 
 /* Whatever their arguments are. What a machine has not is left out by libseccomp. */
 static const int allowed[] = {
@@ -131,6 +135,11 @@ allow_some(scmp_filter_ctx *ctx)
 		{ SCMP_SYS(fcntl), 1, { SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0) } },
 		{ SCMP_SYS(fstat), 0, { { 0 } } },
 		{ SCMP_SYS(newfstatat), 1, { SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0) } },
+		/* hints (net/hints), of which itself is told, nobody else */
+		{ SCMP_SYS(fcntl), 1, { SCMP_A1(SCMP_CMP_EQ, F_SETSIG, 0) } },
+		{ SCMP_SYS(fcntl), 2,
+			{ SCMP_A1(SCMP_CMP_EQ, F_SETOWN, 0), SCMP_A2(SCMP_CMP_EQ, SELF, 0) } },
+		{ SCMP_SYS(ioctl), 1, { SCMP_A1(SCMP_CMP_EQ, FIOASYNC, 0) } },
 		/* how many descriptors there may be, now; nothing is set */
 		{ SCMP_SYS(getrlimit), 0, { { 0 } } },
 		{ SCMP_SYS(prlimit64), 2,
@@ -214,11 +223,21 @@ ask_before(void)
 	qsort(many, sizeof many, 1, compare_bytes);
 }
 
+static void
+set_self(void)
+{
+	for (size_t i = 0; i < program.len; i++)
+		if (program.filter[i].code == (BPF_JMP | BPF_JEQ | BPF_K) &&
+			program.filter[i].k == SELF)
+			program.filter[i].k = (uint32_t)getpid();
+}
+
 void
 sandbox_enter(void)
 {
 	if (program.len == 0)
 		return;
+	set_self();
 	ask_before();
 	/*
 	 * Without the flag, kernels before 5.16 take the filter for a sign of foreign code and turn

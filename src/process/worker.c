@@ -137,6 +137,8 @@ worker_open(struct worker *w, const struct worker_start *start)
 		log_error("cannot start: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
+	if (loop_hints(w->start.loop) != 0)
+		log_warn("every connection is polled: %s", strerror(errno));
 	w->service = service_open(&w->start);
 	if (w->service == NULL)
 		return EXIT_FAILURE;

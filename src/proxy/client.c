@@ -71,14 +71,12 @@ want_of(const struct client *c)
 	switch (c->state) {
 	case CLIENT_BODY:
 		if (c->body_wanted)
-			return want | WANT_READ | WANT_PATIENT;
+			return want | WANT_READ;
 		return want | (c->http11 ? WANT_HANGUP : 0);
 	case CLIENT_WAIT:
 		return want | (c->http11 ? WANT_HANGUP : 0);
-	case CLIENT_IDLE:
-		return want | WANT_READ;
 	default:
-		return want | WANT_READ | WANT_PATIENT;
+		return want | WANT_READ;
 	}
 }
 

@@ -71,6 +71,9 @@ export function descriptors(pid) {
 export const seesDescriptors = process.getuid() === 0;
 export const descriptorCount = (pid) => Object.keys(descriptors(pid)).length;
 
+// Does the kernel send hints of what comes at this descriptor (O_ASYNC, net/hints)?
+export const isHinted = (pid, fd) => (parseInt(read(pid, `fdinfo/${fd}`).match(/^flags:\s*(\d+)/m)?.[1] ?? '0', 8) & 0o20000) !== 0;
+
 // IPv4 sockets of the system: [{ local, remote, state, inode }], the first two port numbers.
 function sockets() {
 	return readFileSync('/proc/net/tcp', 'latin1').trim().split('\n').slice(1).map((line) => {

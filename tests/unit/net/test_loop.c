@@ -6,11 +6,13 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/clock.h"
+#include "net/hints.h"
 #include "net/sock.h"
 #include "unit.h"
 
@@ -469,78 +471,302 @@ START_TEST(test_more_than_the_limit)
 }
 END_TEST
 
-/* Turn once, with so much time gone by. */
+/* ---- hints ---- */
+
+static uint64_t now;
+
 static void
-turn_after(uint64_t *now, unsigned ms)
+turn_after(unsigned ms)
 {
-	clock_fake(*now += ms, 0);
+	clock_fake(now += ms, 0);
 	loop_turn(loop, 0);
 }
 
-START_TEST(test_patient_ones_are_told_late_once_they_are_quiet)
+/* Hints for all but the last, and everybody quiet for long. */
+static void
+open_quiet(unsigned want)
 {
-	uint64_t now = 1000;
-
-	clock_fake(now, 0);
-	open_all(WANT_READ | WANT_PATIENT);
-	loop_want(loop, &peers[0].watch, WANT_READ);
-	turn_after(&now, 0);
-	say(5);
-	turn_after(&now, 1);
-	ck_assert_uint_eq(peers[5].told, 1);
-	peers[5].act = remove_self;
-	say(5);
-	turn_after(&now, 1);
-	for (int i = 0; i < 3; i++) /* all are cold now but the first, who is not patient */
-		turn_after(&now, 250);
-	say(0);
-	say(1);
-	say(7);
-	turn_after(&now, 1);
-	ck_assert_uint_eq(peers[0].told, 1);
-	ck_assert_uint_eq(peers[1].told + peers[7].told, 0);
-	loop_remove(loop, &peers[7].watch); /* what is removed there is not told */
-	loop_remove(loop, &peers[8].watch);
-	say(9);
-	loop_want(loop, &peers[9].watch, WANT_READ); /* who is wanted anew is told at once */
-	turn_after(&now, 1);
-	ck_assert_uint_eq(peers[9].told, 1);
-	ck_assert_uint_eq(peers[1].told, 0);
-	turn_after(&now, 10); /* two slices, of which each has its turn */
-	turn_after(&now, 10);
-	ck_assert_uint_eq(peers[1].told, 1);
-	ck_assert_uint_eq(peers[7].told, 0);
-	turn_after(&now, 1); /* and is hot again: as long as there is something to read */
-	ck_assert_uint_eq(peers[1].told, 2);
-	say(MANY - 2);
-	turn_after(&now, 10);
-	turn_after(&now, 10);
-	ck_assert_uint_ge(peers[MANY - 2].told, 1);
-	close_all();
-}
-END_TEST
-
-START_TEST(test_the_cold_set_wakes_a_loop_that_sleeps)
-{
-	uint64_t now = 1000;
-
-	clock_fake(now, 0);
-	open_all(WANT_READ | WANT_PATIENT);
+	clock_fake(now = 1000, 0);
+	open_all(want);
+	ck_assert_int_eq(loop_hints(loop), 0);
+	for (int i = 0; i < MANY - 1; i++)
+		peers[i].watch.cools = true;
 	for (int i = 0; i < 4; i++)
-		turn_after(&now, 250);
-	say(3);
-	for (int i = 0; i < 3 && peers[3].told == 0; i++) {
-		clock_fake(now += 20, 0);
-		loop_turn(loop, -1); /* would sleep for ever */
+		turn_after(50);
+}
+
+static unsigned
+polled(void)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < MANY; i++)
+		n += loop_has(&peers[i].watch) && loop_polls(&peers[i].watch);
+	return n;
+}
+
+static void
+eat(struct peer *p)
+{
+	char byte;
+
+	ck_assert_int_eq(read(p->watch.fd, &byte, 1), 1);
+}
+
+START_TEST(test_who_is_quiet_is_not_polled_and_told_at_once)
+{
+	open_quiet(WANT_READ);
+	ck_assert_uint_eq(polled(), 1);
+	for (int i = 0; i < MANY; i++) {
+		peers[i].act = eat;
+		say(i);
+		loop_turn(loop, -1);
+		ck_assert_uint_eq(peers[i].told, 1);
+		ck_assert_uint_eq(peers[i].ready, READY_READ);
 	}
-	ck_assert_uint_eq(peers[3].told, 1);
+	ck_assert_uint_eq(n_order, MANY);
+	loop_turn(loop, 0);
+	ck_assert_uint_eq(polled(), 1);
+	for (int i = 0; i < MANY; i++)
+		say(i);
+	loop_turn(loop, 0);
+	loop_turn(loop, 0); /* as many as are taken at once are told in one turn */
+	ck_assert_uint_eq(n_order, 2 * MANY);
 	close_all();
 }
 END_TEST
 
-UNIT_MAIN("net/loop", test_patient_ones_are_told_late_once_they_are_quiet,
-	test_the_cold_set_wakes_a_loop_that_sleeps, test_last_to_first, test_each_removes_itself,
-	test_removal_of_any, test_who_comes_back_waits_for_the_next_turn, test_what_is_told,
-	test_timers_as_in_a_model, test_timers_in_order, test_timer_that_sets_itself,
-	test_timer_that_clears_others, test_later_once_and_in_order,
-	test_later_cannot_hold_the_loop, test_run_and_stop, test_more_than_the_limit)
+START_TEST(test_the_other_end_goes)
+{
+	open_quiet(WANT_HANGUP);
+	say(0);
+	shutdown(peers[1].far, SHUT_WR);
+	close(peers[2].far);
+	loop_turn(loop, -1);
+	ck_assert_uint_eq(peers[0].told, 0);
+	ck_assert_uint_eq(peers[1].ready, READY_HANGUP);
+	ck_assert_uint_eq(peers[2].ready & READY_HANGUP, READY_HANGUP);
+	ck_assert_uint_eq(n_order, 2);
+	peers[2].far = dup(0);
+	close_all();
+}
+END_TEST
+
+/* Told again and again as long as something is there, as without hints. */
+START_TEST(test_what_is_left_is_told_again)
+{
+	open_quiet(WANT_READ);
+	for (int i = 0; i < 3; i++)
+		say(5);
+	for (unsigned i = 1; i <= 10; i++) {
+		turn_after(100);
+		ck_assert_uint_eq(peers[5].told, i);
+	}
+	for (int i = 0; i < 3; i++)
+		eat(&peers[5]);
+	turn_after(0);
+	ck_assert_uint_eq(peers[5].told, 10);
+	ck_assert_uint_eq(polled(), 1);
+	close_all();
+}
+END_TEST
+
+START_TEST(test_what_is_wanted_anew_is_polled)
+{
+	open_quiet(0);
+	say(0);
+	turn_after(1);
+	ck_assert_uint_eq(n_order, 0);
+	loop_want(loop, &peers[0].watch, WANT_READ); /* it is there already */
+	turn_after(1);
+	ck_assert_uint_eq(peers[0].told, 1);
+	loop_remove(loop, &peers[1].watch);
+	say(1);
+	turn_after(1);
+	ck_assert_int_eq(loop_add(loop, &peers[1].watch, WANT_READ), 0);
+	turn_after(1);
+	ck_assert_uint_eq(peers[1].told, 1);
+	loop_want(loop, &peers[2].watch, WANT_WRITE);
+	turn_after(1);
+	ck_assert_uint_eq(peers[2].told, 1);
+	close_all();
+}
+END_TEST
+
+/* A socket of AF_UNIX gives no hint at room: it is polled. */
+START_TEST(test_who_waits_for_room_is_told)
+{
+	static char big[65536];
+
+	open_quiet(WANT_READ);
+	while (write(peers[0].watch.fd, big, sizeof big) > 0)
+		;
+	loop_want(loop, &peers[0].watch, WANT_READ | WANT_WRITE);
+	for (int i = 0; i < 4; i++)
+		turn_after(50);
+	ck_assert_uint_eq(polled(), 2);
+	while (read(peers[0].far, big, sizeof big) > 0)
+		;
+	loop_turn(loop, -1);
+	ck_assert_uint_eq(peers[0].ready, READY_WRITE);
+	close_all();
+}
+END_TEST
+
+START_TEST(test_a_hint_for_one_that_has_gone)
+{
+	open_quiet(WANT_READ);
+	for (int i = 0; i < 10; i++)
+		say(i);
+	for (int i = 0; i < 10; i++) {
+		int fd = peers[i].watch.fd;
+
+		loop_remove(loop, &peers[i].watch);
+		close(fd);
+		close(peers[i].far);
+	}
+	for (int i = 0; i < 10; i++) /* others have their numbers */
+		peer_open(&peers[i], WANT_READ);
+	turn_after(1);
+	ck_assert_uint_eq(n_order, 0);
+	say(3);
+	turn_after(1);
+	ck_assert_uint_eq(n_order, 1);
+	close_all();
+}
+END_TEST
+
+START_TEST(test_who_removes_others_while_hints_are_told)
+{
+	for (victims = 0; victims < 64; victims++) {
+		open_quiet(WANT_READ);
+		for (int i = 0; i < 6; i++) {
+			peers[i].act = remove_victims;
+			say(i);
+		}
+		loop_turn(loop, 0);
+		for (int i = 0; i < 6; i++)
+			ck_assert_uint_le(peers[i].told, 1);
+		ck_assert_uint_eq(n_order, victims == 0 ? 6 : n_order);
+		close_all();
+	}
+}
+END_TEST
+
+START_TEST(test_lost_hints)
+{
+	struct rlimit limit, low;
+
+	open_quiet(WANT_READ);
+	ck_assert_int_eq(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	for (rlim_t most = 0; most < MANY; most += 9) {
+		low = limit;
+		low.rlim_cur = most;
+		ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &low), 0);
+		n_order = 0;
+		for (int i = 0; i < MANY; i++) {
+			peers[i].act = eat;
+			say(i);
+		}
+		loop_turn(loop, -1);
+		for (int i = 0; i < 3; i++)
+			loop_turn(loop, 0);
+		ck_assert_uint_eq(n_order, MANY);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	close_all();
+}
+END_TEST
+
+/* Whatever becomes of a hint. */
+START_TEST(test_without_a_hint_it_is_found_all_the_same)
+{
+	open_quiet(WANT_READ);
+	for (int i = 0; i < MANY - 1; i++) {
+		ck_assert_int_eq(hints_off(peers[i].watch.fd), 0);
+		peers[i].act = eat;
+		say(i);
+	}
+	for (int i = 0; i < 30; i++)
+		turn_after(50);
+	ck_assert_uint_eq(n_order, MANY - 1);
+	say(3);
+	clock_fake(now += 1000, 0);
+	loop_turn(loop, -1); /* it does not sleep for ever */
+	ck_assert_uint_eq(n_order, MANY);
+	close_all();
+}
+END_TEST
+
+START_TEST(test_who_is_busy_is_polled_without_hints)
+{
+	open_quiet(WANT_READ);
+	for (unsigned round = 0; round < 20; round++) {
+		n_order = 0;
+		for (int i = 0; i < MANY; i++) {
+			peers[i].act = eat;
+			say(i);
+		}
+		turn_after(1);
+		turn_after(1);
+		ck_assert_uint_eq(n_order, MANY);
+	}
+	turn_after(0);
+	ck_assert_uint_eq(polled(), MANY);
+	for (int i = 0; i < 4; i++)
+		turn_after(50);
+	ck_assert_uint_eq(polled(), 1);
+	for (int i = 0; i < 50; i++) { /* now and then is not busy */
+		say(0);
+		turn_after(10);
+		turn_after(0);
+		ck_assert_uint_eq(polled(), 1);
+	}
+	ck_assert_uint_eq(peers[0].told, 20 + 50);
+	close_all();
+}
+END_TEST
+
+/* What no hints are to be had of is polled. */
+START_TEST(test_refused_hints)
+{
+	struct rlimit limit, low;
+
+	open_all(WANT_READ);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 3;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	ck_assert_int_eq(loop_hints(loop), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	clock_fake(now = 1000, 0);
+	for (int i = 0; i < MANY; i++)
+		peers[i].watch.cools = true;
+	for (int i = 0; i < 4; i++)
+		turn_after(50);
+	ck_assert_uint_eq(polled(), MANY);
+	loop_remove(loop, &peers[0].watch);
+	close(peers[0].watch.fd);
+	peers[0].watch.fd = eventfd(0, EFD_NONBLOCK); /* it has no O_ASYNC */
+	ck_assert_int_eq(loop_add(loop, &peers[0].watch, WANT_READ), 0);
+	ck_assert_int_eq(loop_hints(loop), 0);
+	for (int i = 0; i < 4; i++)
+		turn_after(50);
+	ck_assert_uint_eq(polled(), 1);
+	ck_assert_int_eq(eventfd_write(peers[0].watch.fd, 1), 0);
+	loop_turn(loop, -1);
+	ck_assert_uint_eq(peers[0].told, 1);
+	close_all();
+}
+END_TEST
+
+UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal_of_any,
+	test_who_comes_back_waits_for_the_next_turn, test_what_is_told, test_timers_as_in_a_model,
+	test_timers_in_order, test_timer_that_sets_itself, test_timer_that_clears_others,
+	test_later_once_and_in_order, test_later_cannot_hold_the_loop, test_run_and_stop,
+	test_more_than_the_limit, test_who_is_quiet_is_not_polled_and_told_at_once,
+	test_the_other_end_goes, test_what_is_left_is_told_again,
+	test_what_is_wanted_anew_is_polled, test_who_waits_for_room_is_told,
+	test_a_hint_for_one_that_has_gone, test_who_removes_others_while_hints_are_told,
+	test_lost_hints, test_without_a_hint_it_is_found_all_the_same,
+	test_who_is_busy_is_polled_without_hints, test_refused_hints)

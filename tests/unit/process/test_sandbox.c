@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #include "config/secret.h"
+#include "net/hints.h"
 #include "process/sandbox.h"
 
 #define P(pointer) (long)(uintptr_t)(pointer)
@@ -122,6 +124,11 @@ START_TEST(the_rest_is_forbidden)
 		{ "memfd_create", SYS_memfd_create, { P("x") } },
 		{ "duplicates", SYS_fcntl, { 0, F_DUPFD, 0 } },
 		{ "flags of others", SYS_fcntl, { 0, F_SETFL, 0 } },
+		{ "signals to others", SYS_fcntl, { 0, F_SETOWN, 1 } },
+		{ "signals to its group", SYS_fcntl, { 0, F_SETOWN, -1 } },
+		{ "signals to any", SYS_fcntl, { 0, F_SETOWN_EX, P(nothing) } },
+		{ "input for a terminal", SYS_ioctl, { 0, TIOCSTI, P("x") } },
+		{ "owners by another way", SYS_ioctl, { 0, FIOSETOWN, P(nothing) } },
 		{ "stat", SYS_newfstatat, { AT_FDCWD, P("/etc/passwd"), 0, 0 } },
 		{ "io_uring", 425, { 0 } },
 		{ "bpf", SYS_bpf, { 0 } },
@@ -147,7 +154,7 @@ END_TEST
 
 struct listener {
 	struct sockaddr_in address;
-	int fd;
+	int fd, hints;
 };
 
 static void
@@ -161,7 +168,8 @@ use_sockets(const void *arg)
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct pollfd polled = { .events = POLLIN };
 	struct timeval none = { 0 };
-	int on = 1;
+	int on = 1, hinted;
+	bool lost = false;
 	fd_set set;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	must(1, fd >= 0 && setsockopt(fd, IPPROTO_TCP, 1, &on, sizeof on) == 0);
@@ -171,11 +179,13 @@ use_sockets(const void *arg)
 	int accepted = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	len = sizeof on;
 	must(3, accepted >= 0 && getsockopt(accepted, SOL_SOCKET, SO_ERROR, &on, &len) == 0);
+	must(13, hints_on(accepted) == 0 && hints_off(accepted) == 0 && hints_on(accepted) == 0);
 	must(4, send(fd, "ab", 2, MSG_NOSIGNAL) == 2 && sendmsg(fd, &msg, 0) == 1);
 	polled.fd = accepted;
 	must(5, poll(&polled, 1, 1000) == 1 && recv(accepted, &peer, 1, 0) == 1);
 	FD_ZERO(&set);
 	FD_SET(accepted, &set);
+	must(14, hints_read(l->hints, &hinted, 1, &lost) == 1 && hinted == accepted && !lost);
 	must(6, select(accepted + 1, &set, NULL, NULL, &none) == 1);
 	must(7, recvmsg(accepted, &msg, 0) == 1 && shutdown(fd, SHUT_WR) == 0);
 	must(8, write(accepted, "x", 1) == 1 && writev(accepted, &iov, 1) == 1);
@@ -232,7 +242,9 @@ START_TEST(what_a_worker_needs_is_allowed)
 	ck_assert_int_eq(bind(l.fd, (const struct sockaddr *)&l.address, len), 0);
 	ck_assert_int_eq(listen(l.fd, 1), 0);
 	ck_assert_int_eq(getsockname(l.fd, (struct sockaddr *)&l.address, &len), 0);
+	l.hints = hints_open();
 	ck_assert_int_eq(confined(use_sockets, &l), 0);
+	close(l.hints);
 	close(l.fd);
 	ck_assert_int_eq(confined(use_library, NULL), 0);
 }

@@ -1,0 +1,28 @@
+/*
+ * hints: where something may have come, told by the kernel without anybody waiting there: it queues
+ * a signal to this process for each event at a socket, and they are read from one descriptor. A
+ * hint means "look there" and no more: what it told of may have been read meanwhile, and the
+ * descriptor may be another's by now.
+ */
+#ifndef NET_HINTS_H
+#define NET_HINTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The descriptor to read them from, readable when there are some; -1 with errno where the kernel
+ * has none. Once in a process, after its privileges are dropped. SIGIO and SIGRTMIN stay blocked.
+ */
+int hints_open(void);
+
+/* From now on for `fd`, which no other process has open: data, the end, a break. Not for what is
+ * there already, and for room to write only with some sockets. 0, or -1 with errno. */
+int hints_on(int fd);
+/* No more of them; what is queued stays. 0, or -1 with errno. */
+int hints_off(int fd);
+
+/* Take up to `most`: their descriptors, as often as there were events. `*lost` is set when the
+ * queue was full and some found no place in it. */
+size_t hints_read(int hints, int *fds, size_t most, bool *lost);
+
+#endif
