@@ -3,10 +3,8 @@
  *
  * Called by upstream (take, new, give, drop) and by service once a second (age). An idle connection
  * is in no poll set: whether the provider has closed it is asked when it is taken, and what slips
- * through (closed just as the request is sent) is the retry of upstream. One that comes straight
- * from its last request, read to the end, is not asked: under load nearly all do, and it is a
- * system call for each request. The list is ordered by use: the newest is taken first, the oldest
- * age out first.
+ * through (closed just as the request is sent) is the retry of upstream. The list is ordered by
+ * use: the newest is taken first, the oldest age out first.
  *
  *     pool_new -> in use -> pool_give -> idle -> pool_take -> in use …
  *                    `-> pool_drop        `-> pool_age
@@ -18,8 +16,6 @@
 #include <unistd.h>
 
 #include "net/clock.h"
-
-#define FRESH_MS 2 /* idle for less, it is not asked whether it is still good */
 
 struct pool *
 pool_open_all(struct proxy *p)
@@ -52,12 +48,6 @@ idle_remove(struct link *link)
 	ROW_ADD(pool->proxy->row->upstreams_idle, -1u);
 }
 
-static bool
-is_good(struct link *link)
-{
-	return clock_ms() - link->idle_since_ms < FRESH_MS || wire_idle_ok(&link->wire);
-}
-
 struct link *
 pool_take(struct pool *pool)
 {
@@ -65,7 +55,7 @@ pool_take(struct pool *pool)
 
 	while ((link = pool->newest)) {
 		idle_remove(link);
-		if (is_good(link)) {
+		if (wire_idle_ok(&link->wire)) {
 			count_add(&pool->proxy->counts,
 				&(struct count_key){ .metric = METRIC_UPSTREAM_REUSES,
 					.provider = pool->provider->label },
