@@ -55,7 +55,7 @@ START_TEST(test_no_memory_to_listen)
 	house_open(&house, 1);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	for (int i = 0; i < ROOM; i++) {
-		others[i] = (struct loop_watch){ .fd = pair[0], .on_ready = on_ready };
+		others[i] = (struct loop_watch){ .fd = dup(pair[0]), .on_ready = on_ready };
 		ck_assert_int_eq(loop_add(house.proxy.loop, &others[i], WANT_READ), 0);
 	}
 	ck_assert_int_eq(sock_parse(STR("127.0.0.1"), 0, &a), 0);
@@ -74,8 +74,10 @@ START_TEST(test_no_memory_to_listen)
 		house_turn(&house, 0);
 	ck_assert_uint_eq(house.clients.n, 1);
 	close(client);
-	for (int i = 0; i < ROOM; i++)
+	for (int i = 0; i < ROOM; i++) {
 		loop_remove(house.proxy.loop, &others[i]);
+		close(others[i].fd);
+	}
 	listeners_close(&listeners);
 	listeners_free(&listeners);
 	close(pair[0]);
