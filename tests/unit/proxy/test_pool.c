@@ -108,7 +108,6 @@ START_TEST(test_dead_ones_are_found)
 	close(far[2]);
 	far[2] = -1;
 	ck_assert_int_eq(write(far[1], "HTTP/1.1 408", 12), 12); /* nobody asked */
-	clock_fake(house.now_ms += 2, 0);
 	ck_assert_ptr_eq(pool_take(pool), links[0]);
 	ck_gauges(1, 0);
 	ck_assert(!is_closed(0));
