@@ -5,6 +5,8 @@
  */
 #include "dialect/like.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "unit.h"
@@ -135,4 +137,61 @@ START_TEST(test_not_kept)
 }
 END_TEST
 
-UNIT_MAIN("dialect/like", test_text, test_loose, test_not_kept)
+static bool
+is_word(char c)
+{
+	return c != '\0' && strchr("ab1-", c) != NULL;
+}
+
+/* The rule, a byte at a time. */
+static bool
+same_marks(const char *value, const char *in)
+{
+	while (*value || *in) {
+		if (is_word(*value) != is_word(*in) || (!is_word(*value) && *value != *in))
+			return false;
+		if (!is_word(*value)) {
+			value++;
+			in++;
+			continue;
+		}
+		while (is_word(*value))
+			value++;
+		while (is_word(*in))
+			in++;
+	}
+	return true;
+}
+
+static const char *
+any_value(char out[24])
+{
+	size_t len = (size_t)(rand() % 12);
+
+	out[0] = '[';
+	for (size_t i = 1; i <= len; i++)
+		out[i] = "ab1-::,["[rand() % 8];
+	memcpy(out + len + 1, "]", 2);
+	return out;
+}
+
+START_TEST(test_loose_by_the_rule)
+{
+	unsigned alike = 0;
+
+	srand(7);
+	for (int i = 0; i < 200000; i++) {
+		char value[24], in[24], data[64], other[64];
+		const char *first = any_value(value), *second = any_value(in);
+
+		snprintf(data, sizeof data, "{\"t\":\"xyz\",\"u\":%s}", first);
+		snprintf(other, sizeof other, "{\"t\":\"q\",\"u\":%s}", second);
+		keep(data, "xyz", first, EVENT_TEXT);
+		ck_assert_msg(is(other, "q") == same_marks(first, second), "%s %s", data, other);
+		alike += same_marks(first, second);
+	}
+	ck_assert_uint_gt(alike, 2000);
+}
+END_TEST
+
+UNIT_MAIN("dialect/like", test_text, test_loose, test_loose_by_the_rule, test_not_kept)
