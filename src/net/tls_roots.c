@@ -10,8 +10,10 @@
  *	worker, at a handshake       an issuer's name ──hash──> d2i_X509 ──> the store, for good
  *
  * A store asks its lookups only for subjects that it does not hold, so all certificates of one
- * subject go into it together. The hash is that of the canonical name, as in the names of the files
- * (X509_NAME_hash); should two names share it, OpenSSL compares the names themselves.
+ * subject go into it together, in the order in which they were read: of two that are the same but
+ * for what they may be trusted for, the first counts, as in OpenSSL's own store. The hash is that
+ *of the canonical name, as in the names of the files (X509_NAME_hash); should two names share it,
+ *OpenSSL compares the names themselves.
  */
 #include "net/tls_roots.h"
 
@@ -43,8 +45,8 @@ struct root {
 
 struct roots {
 	struct arena arena;
-	struct root *all;
-	struct buf text, der; /* while files are read */
+	struct root *all, **end; /* in the order of the files; where the next one goes */
+	struct buf text, der;    /* while files are read */
 };
 
 static X509_LOOKUP_METHOD *method;
@@ -102,12 +104,12 @@ keep(struct roots *roots, struct str der, bool trusted)
 		return;
 	r = arena_alloc(&roots->arena, sizeof *r + der.len);
 	if (r) {
-		*r = (struct root){ .next = roots->all,
-			.hash = X509_NAME_hash_ex(subject, NULL, NULL, NULL),
+		*r = (struct root){ .hash = X509_NAME_hash_ex(subject, NULL, NULL, NULL),
 			.len = der.len,
 			.trusted = trusted };
 		memcpy(r->der, der.p, der.len);
-		roots->all = r;
+		*roots->end = r;
+		roots->end = &r->next;
 	}
 	X509_NAME_free(subject);
 }
@@ -135,6 +137,17 @@ decode(struct roots *roots, struct str text, bool trusted)
 	EVP_ENCODE_CTX_free(ctx);
 }
 
+/* Offset of the first line that begins with `start`, or text.len. */
+static size_t
+line_with(struct str text, struct str start)
+{
+	struct str rest = text;
+
+	while (rest.len > 0 && !str_starts(rest, start))
+		rest = str_skip(rest, str_index(rest, '\n') + 1);
+	return text.len - rest.len;
+}
+
 /* "-----BEGIN CERTIFICATE-----" and on, as often as it is there. */
 static void
 read_text(struct roots *roots, struct str text)
@@ -142,11 +155,11 @@ read_text(struct roots *roots, struct str text)
 	while (text.len > 0) {
 		struct str kind, block;
 
-		text = str_skip(text, str_find(text, BEGIN));
+		text = str_skip(text, line_with(text, BEGIN));
 		text = str_skip(text, text.len > 0 ? BEGIN.len : 0);
 		kind = str_head(text, str_index(text, '-'));
-		text = str_skip(text, str_index(text, '\n'));
-		block = str_head(text, str_find(text, END));
+		text = str_skip(text, str_index(text, '\n') + 1);
+		block = str_head(text, line_with(text, END));
 		text = str_skip(text, block.len);
 		if (str_eq(kind, STR("CERTIFICATE")) || str_eq(kind, STR("X509 CERTIFICATE")))
 			decode(roots, block, false);
@@ -272,6 +285,7 @@ tls_roots_new(const char *file, const char *dirs)
 	}
 	X509_LOOKUP_set_method_data(l, roots);
 	arena_init_pages(&roots->arena);
+	roots->end = &roots->all;
 	read_file(roots, file);
 	while (left.len > 0) {
 		size_t len = str_index(left, ':');

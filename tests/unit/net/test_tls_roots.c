@@ -135,6 +135,7 @@ START_TEST(test_file)
 		"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 		"-----BEGIN SOMETHING ELSE-----\nMAA=\n-----END SOMETHING ELSE-----\n",
 		"Two", keys[1]);
+	put("all", "# left out: ", "Commented", keys[0]);
 	put("all", "-----BEGIN ", "Cut off", keys[0]);
 	store = tls_roots_new(path_of("all"), "");
 	unlink(path_of("all"));
@@ -147,6 +148,7 @@ START_TEST(test_file)
 	ck_assert_int_ne(verify(store, "One", MBSTRING_ASC, keys[1]), X509_V_OK);
 	ck_assert_int_eq(verify(store, "Three", MBSTRING_ASC, keys[0]),
 		X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+	ck_assert_int_ne(verify(store, "Commented", MBSTRING_ASC, keys[0]), X509_V_OK);
 	ck_assert_int_eq(parsed(store), 2);
 	X509_STORE_free(store);
 	TEARDOWN("all");
@@ -209,23 +211,29 @@ START_TEST(test_names)
 }
 END_TEST
 
-/* The kind of file that says what a certificate may be trusted for. */
+/* The kind of file that says what a certificate may be trusted for: not for servers, here. With it
+ * stands the same certificate as such, and the first of the two counts. */
 START_TEST(test_trusted)
 {
-	X509 *c;
-	X509_STORE *store;
-	FILE *f;
-
 	setup();
-	c = certificate("One", "One", MBSTRING_ASC, keys[0]);
-	X509_add1_reject_object(c, OBJ_nid2obj(NID_server_auth));
-	f = fopen(path_of("all"), "w");
-	ck_assert_int_eq(PEM_write_X509_AUX(f, c), 1);
-	fclose(f);
-	X509_free(c);
-	store = tls_roots_new(path_of("all"), "");
-	ck_assert_int_eq(verify(store, "One", MBSTRING_ASC, keys[0]), X509_V_ERR_CERT_REJECTED);
-	X509_STORE_free(store);
+	for (int first = 0; first < 2; first++) {
+		X509 *c = certificate("One", "One", MBSTRING_ASC, keys[0]);
+		FILE *f = fopen(path_of("all"), "w");
+		X509_STORE *store;
+
+		if (first == 1)
+			ck_assert_int_eq(PEM_write_X509(f, c), 1);
+		X509_add1_reject_object(c, OBJ_nid2obj(NID_server_auth));
+		ck_assert_int_eq(PEM_write_X509_AUX(f, c), 1);
+		if (first == 0)
+			ck_assert_int_eq(PEM_write_X509(f, c), 1);
+		fclose(f);
+		X509_free(c);
+		store = tls_roots_new(path_of("all"), "");
+		ck_assert_int_eq(verify(store, "One", MBSTRING_ASC, keys[0]),
+			first == 1 ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
+		X509_STORE_free(store);
+	}
 	TEARDOWN("all");
 }
 END_TEST
