@@ -4,7 +4,9 @@
  */
 #include "net/loop.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -81,6 +83,24 @@ static void
 say(int i)
 {
 	ck_assert_int_eq(write(peers[i].far, "x", 1), 1);
+}
+
+static int says_next = -1; /* who speaks as soon as a poll has looked; -1: nobody */
+
+/* In the place of libc's. */
+int
+poll(struct pollfd *polls, nfds_t n, int ms)
+{
+	static int (*real)(struct pollfd *, nfds_t, int);
+	int found, who = says_next;
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "poll");
+	found = real(polls, n, ms);
+	says_next = -1;
+	if (who >= 0)
+		say(who);
+	return found;
 }
 
 START_TEST(test_last_to_first)
@@ -613,6 +633,28 @@ START_TEST(test_who_waits_for_room_is_told)
 }
 END_TEST
 
+/* He was told, and is polled still; the hint at more that has come meanwhile is read with
+ * another's.
+ */
+START_TEST(test_who_speaks_between_poll_and_hints)
+{
+	open_quiet(WANT_READ);
+	peers[0].act = peers[1].act = eat;
+	say(0);
+	turn_after(1);
+	ck_assert_uint_eq(peers[0].told, 1);
+	say(1);
+	says_next = 0;
+	turn_after(1);
+	ck_assert_uint_eq(peers[1].told, 1);
+	turn_after(1);
+	ck_assert_uint_eq(peers[0].told, 2);
+	turn_after(1);
+	ck_assert_uint_eq(polled(), 1);
+	close_all();
+}
+END_TEST
+
 START_TEST(test_a_hint_for_one_that_has_gone)
 {
 	open_quiet(WANT_READ);
@@ -767,6 +809,7 @@ UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal
 	test_more_than_the_limit, test_who_is_quiet_is_not_polled_and_told_at_once,
 	test_the_other_end_goes, test_what_is_left_is_told_again,
 	test_what_is_wanted_anew_is_polled, test_who_waits_for_room_is_told,
-	test_a_hint_for_one_that_has_gone, test_who_removes_others_while_hints_are_told,
-	test_lost_hints, test_without_a_hint_it_is_found_all_the_same,
-	test_who_is_busy_is_polled_without_hints, test_refused_hints)
+	test_who_speaks_between_poll_and_hints, test_a_hint_for_one_that_has_gone,
+	test_who_removes_others_while_hints_are_told, test_lost_hints,
+	test_without_a_hint_it_is_found_all_the_same, test_who_is_busy_is_polled_without_hints,
+	test_refused_hints)
