@@ -11,14 +11,16 @@
  * and one of three letters. A name inside the text of an answer has no colon behind it, or a
  * backslash before its quote, and what the tokeniser finds decides.
  *
- * A JSON reply may be megabytes long and is not kept. A small lexer follows strings and depth, and
- * copies the value of the top-level `usage` alone:
+ * A JSON reply may be megabytes long and is not kept. A small lexer follows strings and depth, at
+ * memory speed below the top level. The value of the top-level `usage` is read where it stands, and
+ * copied only where a piece ends inside it or it is not written in the plain way:
  *
  *     START --{--> INSIDE --}--> OVER       (anything but an object: OVER at once)
  */
 #include <string.h>
 
 #include "dialect/dialect.h"
+#include "dialect/usage.h"
 #include "json/text.h"
 
 enum { START, INSIDE, OVER };
@@ -92,68 +94,15 @@ is_truthy(struct str raw)
 		!str_eq(raw, STR("0")) && !str_eq(raw, STR("\"\""));
 }
 
-/*
- * Usage
- */
-
-static int64_t
-count(const struct parsed *d, const struct json_token *object, struct str name)
-{
-	const struct json_token *t = member(d, object, name);
-	uint64_t n;
-
-	if (t == NULL || t->type != JSON_NUMBER || json_u64(d->text, t, &n) != 0)
-		return -1;
-	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
-}
-
-static int64_t
-either(int64_t a, int64_t b)
-{
-	return a >= 0 ? a : b;
-}
-
-static int64_t
-less(int64_t n, int64_t part)
-{
-	if (n < 0 || part < 0)
-		return n;
-	return part < n ? n - part : 0;
-}
-
-/* An object of any dialect's usage. OpenAI's details are parts of the whole, Anthropic's cache
- * counts stand beside it. */
+/* Usage from the text of its value. */
 static void
-usage_read(struct watch *w, const struct parsed *d, const struct json_token *t)
+usage_text(struct watch *w, struct str text)
 {
-	const struct json_token *in = member(d, t, STR("prompt_tokens_details")),
-				*out = member(d, t, STR("completion_tokens_details"));
-	struct usage u;
+	struct parsed d;
 
-	if (in == NULL)
-		in = member(d, t, STR("input_tokens_details"));
-	if (out == NULL)
-		out = member(d, t, STR("output_tokens_details"));
-	u.input = either(count(d, t, STR("prompt_tokens")), count(d, t, STR("input_tokens")));
-	u.output = either(count(d, t, STR("completion_tokens")), count(d, t, STR("output_tokens")));
-	u.cache_read = count(d, in, STR("cached_tokens"));
-	u.cache_write = count(d, in, STR("cache_write_tokens"));
-	u.input = less(less(u.input, u.cache_read), u.cache_write);
-	u.cache_read = either(u.cache_read, count(d, t, STR("cache_read_input_tokens")));
-	u.cache_write = either(u.cache_write, count(d, t, STR("cache_creation_input_tokens")));
-	u.reasoning = either(count(d, out, STR("reasoning_tokens")),
-		count(d, out, STR("thinking_tokens")));
-	if (u.input < 0 && u.output < 0)
-		return;
-	if (w->endpoint->client == DIALECT_ANTHROPIC) { /* cumulative, each field by itself */
-		u.input = either(u.input, w->usage.input);
-		u.output = either(u.output, w->usage.output);
-		u.cache_read = either(u.cache_read, w->usage.cache_read);
-		u.cache_write = either(u.cache_write, w->usage.cache_write);
-		u.reasoning = either(u.reasoning, w->usage.reasoning);
-	}
-	w->usage = u;
-	w->has_usage = true;
+	if (parse(&d, text))
+		usage_read(w, &d.scan, d.text, parsed_top(&d));
+	parsed_free(&d);
 }
 
 /*
@@ -214,7 +163,7 @@ chat_parsed(struct watch *w, const struct parsed *d)
 		w->error = true;
 	if (usage == NULL || usage->type != JSON_OBJECT)
 		usage = member(d, member(d, top, STR("x_groq")), STR("usage"));
-	usage_read(w, d, usage);
+	usage_read(w, &d->scan, d->text, usage);
 	if (choices == NULL || choices->type != JSON_ARRAY)
 		return;
 	for (const struct json_token *t = choices + 1; t < d->scan.tokens + choices->next;
@@ -304,9 +253,10 @@ error_matters(struct str s)
 static bool
 typed_matters(const struct sse_event *ev)
 {
-	if (ev->name.len == 0)
-		return any_matters(ev->data, "rem", type_matters);
-	return typed_of(ev->name) != TYPED_OTHER || any_matters(ev->data, "eee", error_matters);
+	bool named = ev->name.len > 0;
+
+	return typed_of(ev->name) != TYPED_OTHER ||
+		any_matters(ev->data, "rem", named ? error_matters : type_matters);
 }
 
 static void
@@ -315,11 +265,13 @@ typed_usage(struct watch *w, const struct parsed *d, enum typed type)
 	const struct json_token *top = parsed_top(d);
 
 	if (type == TYPED_COMPLETED || type == TYPED_INCOMPLETE || type == TYPED_FAILED)
-		usage_read(w, d, member(d, member(d, top, STR("response")), STR("usage")));
+		usage_read(w, &d->scan, d->text,
+			member(d, member(d, top, STR("response")), STR("usage")));
 	else if (type == TYPED_START)
-		usage_read(w, d, member(d, member(d, top, STR("message")), STR("usage")));
+		usage_read(w, &d->scan, d->text,
+			member(d, member(d, top, STR("message")), STR("usage")));
 	else if (type == TYPED_DELTA)
-		usage_read(w, d, member(d, top, STR("usage")));
+		usage_read(w, &d->scan, d->text, member(d, top, STR("usage")));
 }
 
 /* Responses and Anthropic messages: their types are distinct, so one reader does for both. */
@@ -375,113 +327,160 @@ watch_event(struct watch *w, const struct sse_event *ev)
  * JSON replies
  */
 
+/* Bytes of the value that is being read, of a member that matters. */
 static void
-head_add(struct watch *w, const char *p, size_t len)
+reply_keep(struct watch *w, struct str s)
 {
-	for (size_t i = 0; i < len && w->head_len < sizeof w->head; i++)
-		if (w->in_key || space_len((struct str){ p + i, 1 }, 0) == 0)
-			w->head[w->head_len++] = p[i];
-}
-
-/* Bytes of the key or value that is being read. */
-static void
-reply_keep(struct watch *w, const char *p, size_t len)
-{
-	if (w->in_key || w->member == MEMBER_ERROR) {
-		head_add(w, p, len);
+	if (w->member == MEMBER_ERROR) {
+		for (size_t i = 0; i < s.len && w->head_len < sizeof w->head; i++)
+			if (space_len(s, i) == 0)
+				w->head[w->head_len++] = s.p[i];
 	} else if (w->member == MEMBER_USAGE) {
-		if (buf_len(&w->carry) + len <= USAGE_MAX &&
-			buf_add(&w->carry, (struct str){ p, len }) == 0)
+		if (buf_len(&w->carry) + s.len <= USAGE_MAX && buf_add(&w->carry, s) == 0)
 			return;
 		buf_free(&w->carry);
 		w->member = MEMBER_OTHER;
 	}
 }
 
-/* The colon behind a key of the top level. */
+/* `rest` is the value, or what came of it in this piece. */
 static void
-reply_key_end(struct watch *w)
+reply_value_end(struct watch *w, struct str rest)
 {
-	struct str key = { w->head, w->head_len };
-
-	w->in_key = false;
-	w->member = str_eq(key, STR("usage")) ? MEMBER_USAGE
-		: str_eq(key, STR("error"))   ? MEMBER_ERROR
-					      : MEMBER_OTHER;
-	w->head_len = 0;
-}
-
-static void
-reply_value_end(struct watch *w)
-{
-	struct parsed d;
-
+	if (w->member == MEMBER_OTHER)
+		return;
+	reply_keep(w, rest);
 	if (w->member == MEMBER_ERROR && is_truthy((struct str){ w->head, w->head_len }))
 		w->error = true;
-	if (w->member == MEMBER_USAGE) {
-		if (parse(&d, buf_str(&w->carry)))
-			usage_read(w, &d, parsed_top(&d));
-		parsed_free(&d);
-		buf_free(&w->carry);
-	}
+	if (w->member == MEMBER_USAGE)
+		usage_text(w, buf_str(&w->carry));
+	buf_free(&w->carry);
 	w->member = MEMBER_OTHER;
 }
 
-/* Inside a string: up to and with its quote, or the backslash of an escape that is cut. Returns the
- * bytes taken. */
-static size_t
-reply_string(struct watch *w, const char *p, size_t len)
+/* Inside a string: past its quote, or to the end. */
+static const char *
+reply_string(struct watch *w, const char *p, const char *end)
 {
-	bool any = false;
-	size_t n = 0;
-
-	if (!w->escaped)
-		n = json_content_run(p, len, &any);
-	if (n < len) {
-		bool was = w->escaped;
-		w->escaped = !was && p[n] == '\\';
-		if (!was && p[n] == '"')
-			w->in_string = false;
-		n++;
+	if (w->escaped && p < end) {
+		w->escaped = false;
+		p++;
 	}
-	/* a key's own quote is not part of it */
-	reply_keep(w, p, w->in_key && !w->in_string ? n - 1 : n);
-	return n;
+	w->in_string = true;
+	while (p < end) {
+		p += json_text_run(p, (size_t)(end - p));
+		if (p == end)
+			break;
+		if (*p == '"') {
+			w->in_string = false;
+			return p + 1;
+		}
+		w->escaped = end - p == 1;
+		p += w->escaped ? 1 : 2;
+	}
+	return p;
 }
 
-/* Outside strings: up to and with the next byte of structure. */
-static size_t
-reply_gap(struct watch *w, const char *p, size_t len)
+/* Inside a string of a key: its first bytes are kept. */
+static const char *
+reply_key(struct watch *w, const char *p, const char *end)
 {
-	size_t n = 0;
+	const char *to = reply_string(w, p, end);
+	size_t len = (size_t)(to - p) - !w->in_string, room = sizeof w->head - w->head_len;
 
-	while (n < len && strchr("\"{}[],:", p[n] != '\0' ? p[n] : ' ') == NULL)
-		n++;
-	if (!w->in_key)
-		reply_keep(w, p, n);
-	if (n == len)
-		return n;
-	char c = p[n];
-	bool ends = w->depth == 1 && (c == ',' || c == '}');
-	if (ends)
-		reply_value_end(w);
-	else if (!w->in_key)
-		reply_keep(w, &c, 1);
-	if (c == '"') {
-		w->in_string = true;
-		if (w->in_key)
-			w->head_len = 0;
-	} else if (c == '{' || c == '[') {
-		w->depth++;
-	} else if (c == '}' || c == ']') {
-		if (--w->depth == 0)
-			w->state = OVER;
-	} else if (c == ',' && w->depth == 1) {
-		w->in_key = true;
-	} else if (c == ':' && w->depth == 1 && w->in_key) {
-		reply_key_end(w);
+	if (len > room)
+		len = room;
+	memcpy(w->head + w->head_len, p, len);
+	w->head_len += (uint8_t)len;
+	return to;
+}
+
+/* Behind the colon of a key of the top level. *from: where what is kept of the value begins. */
+static const char *
+reply_value(struct watch *w, struct str key, const char *p, const char *end, const char **from)
+{
+	const char *to = p;
+
+	w->in_key = false;
+	w->head_len = 0;
+	*from = p;
+	if (str_eq(key, STR("error"))) {
+		w->member = MEMBER_ERROR;
+	} else if (str_eq(key, STR("usage"))) {
+		to = usage_in_passing(w, p, end - p > USAGE_MAX ? p + USAGE_MAX + 1 : end);
+		w->member = to == p ? MEMBER_USAGE : MEMBER_OTHER;
 	}
-	return n + 1;
+	return to;
+}
+
+/* A key begins. Nearly always it is all there, and a colon behind it. */
+static const char *
+reply_key_begin(struct watch *w, const char *p, const char *end, const char **from)
+{
+	struct str key = { p, json_text_run(p, (size_t)(end - p)) };
+	const char *to = p + key.len;
+
+	if (w->depth == 1 && end - to > 1 && to[0] == '"' && to[1] == ':')
+		return reply_value(w, key, to + 2, end, from);
+	w->head_len = 0;
+	w->in_string = true;
+	return p;
+}
+
+/* Below the top level, of a value: to where it ends. */
+static const char *
+reply_nested(struct watch *w, const char *p, const char *end)
+{
+	while (w->depth > 1) {
+		p += json_gap_run(p, (size_t)(end - p));
+		if (p == end)
+			break;
+		char c = *p++;
+		if (c == '"')
+			p = reply_string(w, p, end);
+		else if (c == '{' || c == '[')
+			w->depth++;
+		else
+			w->depth--;
+	}
+	return p;
+}
+
+static bool
+is_structure(char c)
+{
+	return c == '"' || c == ',' || c == ':' || (c | 0x20) == '{' || (c | 0x20) == '}';
+}
+
+/* To a byte of structure, and past it. */
+static const char *
+reply_structure(struct watch *w, const char *p, const char *end, const char **from)
+{
+	while (p < end && !is_structure(*p))
+		p++;
+	if (p == end)
+		return p;
+	char c = *p++;
+	switch (c) {
+	case '"':
+		return w->in_key ? reply_key_begin(w, p, end, from) : reply_string(w, p, end);
+	case ':':
+		if (w->depth == 1 && w->in_key)
+			p = reply_value(w, (struct str){ w->head, w->head_len }, p, end, from);
+		break;
+	case '{':
+	case '[':
+		w->depth++;
+		break;
+	default:
+		if (w->depth == 1 && c != ']')
+			reply_value_end(w, (struct str){ *from, (size_t)(p - 1 - *from) });
+		if (c == ',')
+			w->in_key |= w->depth == 1;
+		else if (--w->depth == 0)
+			w->state = OVER;
+	}
+	return p;
 }
 
 /* White space and a byte-order mark may stand before the object. */
@@ -490,8 +489,7 @@ reply_start(struct watch *w, struct str piece)
 {
 	size_t at = 0;
 
-	while (at < piece.len && strchr(" \t\r\n\xef\xbb\xbf", piece.p[at]) != NULL &&
-		piece.p[at] != '\0')
+	while (at < piece.len && memchr(" \t\r\n\xef\xbb\xbf", piece.p[at], 7) != NULL)
 		at++;
 	if (at == piece.len)
 		return at;
@@ -504,13 +502,20 @@ reply_start(struct watch *w, struct str piece)
 void
 watch_reply(struct watch *w, struct str piece)
 {
-	size_t at = 0;
+	const char *end = piece.p + piece.len, *p = piece.p, *from;
 
 	if (w->state == START)
-		at = reply_start(w, piece);
-	while (at < piece.len && w->state == INSIDE)
-		at += w->in_string ? reply_string(w, piece.p + at, piece.len - at)
-				   : reply_gap(w, piece.p + at, piece.len - at);
+		p += reply_start(w, piece);
+	from = p;
+	while (p < end && w->state == INSIDE)
+		if (w->in_string)
+			p = w->in_key ? reply_key(w, p, end) : reply_string(w, p, end);
+		else if (w->depth > 1 && !w->in_key)
+			p = reply_nested(w, p, end);
+		else
+			p = reply_structure(w, p, end, &from);
+	if (w->state == INSIDE)
+		reply_keep(w, (struct str){ from, (size_t)(p - from) });
 }
 
 bool
