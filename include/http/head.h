@@ -33,6 +33,7 @@ struct head {
 	unsigned minor;       /* HTTP/1.minor: 0 or 1; a higher minor is read as 1 */
 	struct field *fields; /* the caller's array */
 	size_t n, cap;
+	uint64_t absent; /* a set of names that no field has, which is head.c's own; 0: not known */
 };
 
 /* What frames the body after a head (RFC 9112 6.3). */

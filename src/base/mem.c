@@ -9,6 +9,10 @@
  *
  * All of it is of base/heap, and so in no core dump: what passes through has keys in it.
  *
+ * malloc is quick with up to 1032 bytes; from there on it merges and splits. What a request takes
+ * is larger: so blocks of up to 4 KiB, in steps of 128 bytes, are kept for the next one, 64 KiB of
+ * them in all. Not under a sanitizer, which is to see each use of what was put back.
+ *
  * Tables that are large and stay empty for the most part have pages of their own: calloc zeroes,
  * and so touches, whatever it does not have fresh from the system.
  *
@@ -38,7 +42,23 @@ struct arena_block {
 	size_t size; /* with this head */
 };
 
+/* Blocks that were put back, by size: a chain each. */
+#define SPARE_OVER 1024
+#define SPARE_STEP 128
+#define SPARE_SIZES 24
+#ifdef SANITIZED
+enum { SPARE_MOST = 0 };
+#else
+enum { SPARE_MOST = 65536 }; /* bytes in all */
+#endif
+
+struct spare {
+	struct spare *next;
+};
+
 static size_t limit_bytes, used_bytes, most_bytes, fail_in;
+static struct spare *spares[SPARE_SIZES];
+static size_t spare_bytes;
 
 static size_t
 round_up(size_t n, size_t to)
@@ -110,6 +130,65 @@ mem_fail_after(size_t n)
 	fail_in = n;
 }
 
+/* Which of the spare sizes; SPARE_SIZES and above: none. */
+static size_t
+spare_of(size_t size)
+{
+	return (size - SPARE_OVER - 1) / SPARE_STEP;
+}
+
+static size_t
+spare_size(size_t i)
+{
+	return SPARE_OVER + (i + 1) * SPARE_STEP;
+}
+
+static void *
+block_new(size_t size)
+{
+	size_t i = spare_of(size);
+	struct spare *s;
+
+	if (i >= SPARE_SIZES)
+		return heap_get(size > 0 ? size : 1);
+	s = spares[i];
+	if (!s)
+		return heap_get(spare_size(i));
+	spares[i] = s->next;
+	spare_bytes -= spare_size(i);
+	return s;
+}
+
+static void
+block_old(void *p, size_t size)
+{
+	size_t i = spare_of(size);
+	struct spare *s = p;
+
+	if (i >= SPARE_SIZES || spare_bytes + spare_size(i) > SPARE_MOST) {
+		free(p);
+		return;
+	}
+	s->next = spares[i];
+	spares[i] = s;
+	spare_bytes += spare_size(i);
+}
+
+static void
+spares_free(void)
+{
+	for (size_t i = 0; i < SPARE_SIZES; i++) {
+		struct spare *s = spares[i], *next;
+
+		for (; s; s = next) {
+			next = s->next;
+			free(s);
+		}
+		spares[i] = NULL;
+	}
+	spare_bytes = 0;
+}
+
 void *
 mem_get(size_t size)
 {
@@ -121,7 +200,7 @@ mem_get(size_t size)
 	}
 	if (limit_bytes > 0 && (size > limit_bytes || used_bytes > limit_bytes - size))
 		return NULL;
-	p = heap_get(size > 0 ? size : 1);
+	p = block_new(size);
 	if (p)
 		used_bytes += size;
 	if (used_bytes > most_bytes)
@@ -136,7 +215,7 @@ mem_put(void *p, size_t size)
 		return;
 	assert(used_bytes >= size);
 	used_bytes -= size;
-	free(p);
+	block_old(p, size);
 }
 
 void
@@ -148,6 +227,7 @@ mem_idle(void)
 		most_bytes = used;
 	if (most_bytes < IDLE_LEAST || used > most_bytes / 4)
 		return;
+	spares_free();
 	heap_trim();
 	most_bytes = used;
 }

@@ -132,6 +132,15 @@ plain_len(struct str s)
 	return i;
 }
 
+/* The bit of a name in head.absent: by its length and its first letter. */
+static uint64_t
+name_bit(struct str name)
+{
+	unsigned first = name.len > 0 ? (unsigned char)name.p[0] | 0x20 : 0;
+
+	return UINT64_C(1) << ((name.len * 7 + first) % 64);
+}
+
 static int
 refuse(enum head_fault *fault, enum head_fault why)
 {
@@ -358,6 +367,7 @@ head_read(struct head *h, struct str whole, enum head_fault *fault, enum head_fa
 	int (*first_line)(struct head *, struct str, enum head_fault *))
 {
 	struct str rest, line;
+	uint64_t absent = ~UINT64_C(0);
 
 	*h = (struct head){ .fields = h->fields, .cap = h->cap };
 	if (whole.len < 4 || !str_eq(str_skip(whole, whole.len - 4), STR("\r\n\r\n")))
@@ -372,8 +382,10 @@ head_read(struct head *h, struct str whole, enum head_fault *fault, enum head_fa
 			return refuse(fault, HEAD_TOO_MANY);
 		if (field_read(&h->fields[h->n], line, fault) != 0)
 			return -1;
+		absent &= ~name_bit(h->fields[h->n].name);
 		h->n++;
 	}
+	h->absent = absent;
 	return 0;
 }
 
@@ -393,6 +405,8 @@ head_parse_reply(struct head *h, struct str whole, enum head_fault *fault)
 static const struct field *
 field_after(const struct head *h, const struct field *f, struct str name)
 {
+	if (h->absent & name_bit(name))
+		return NULL;
 	for (size_t i = f == NULL ? 0 : (size_t)(f - h->fields) + 1; i < h->n; i++)
 		if (h->fields[i].name.len == name.len && str_eq_nocase(h->fields[i].name, name))
 			return &h->fields[i];
@@ -419,7 +433,7 @@ list_has(const struct head *h, struct str name, struct str token)
 {
 	for (const struct field *f = head_field(h, name); f != NULL; f = field_after(h, f, name)) {
 		struct str rest = f->value, item;
-		while (str_list_next(&rest, &item))
+		while (rest.len >= token.len && str_list_next(&rest, &item))
 			if (str_eq_nocase(item, token))
 				return true;
 	}

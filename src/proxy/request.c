@@ -51,14 +51,13 @@ request_destroy(struct loop_later *later)
 static struct str
 random_id(struct request *r)
 {
-	char *id = arena_alloc(&r->arena, 32);
-	uint64_t bits = 0;
+	char *id = arena_alloc(&r->arena, 32), *end = id ? id + 32 : NULL;
 
-	for (int i = 0; id && i < 32; i++) {
-		if (i % 16 == 0)
-			bits = proxy_random(r->proxy);
-		id[i] = "0123456789abcdef"[bits & 15];
-		bits >>= 4;
+	for (char *at = id; at < end;) {
+		uint64_t bits = proxy_random(r->proxy);
+
+		for (int i = 0; i < 16; i++, bits >>= 4)
+			*at++ = "0123456789abcdef"[bits & 15];
 	}
 	return (struct str){ id, id ? 32 : 0 };
 }

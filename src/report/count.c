@@ -93,18 +93,20 @@ count_unpack(uint64_t key, unsigned *bucket)
 	return k;
 }
 
-static void
-add(struct series_writer *w, const struct count_key *k, unsigned bucket, uint64_t n)
-{
-	struct count_key rest = { .metric = k->metric, .path = k->path, .detail = k->detail };
+/* Provider, client and model of a key that is packed: 0 in it, they are "other". */
+#define NAMES (((UINT64_C(1) << (3 * LABEL)) - 1) << (DETAIL_BITS + COUNT_BUCKET_BITS))
+_Static_assert(LABEL_OTHER == 0, "a key without names is that of other");
 
-	series_add(w, count_pack(k, bucket), count_pack(&rest, bucket), n);
+static void
+add(struct series_writer *w, uint64_t key, uint64_t n)
+{
+	series_add(w, key, key & ~NAMES, n);
 }
 
 void
 count_add(struct series_writer *w, const struct count_key *k, uint64_t n)
 {
-	add(w, k, 0, n);
+	add(w, count_pack(k, 0), n);
 }
 
 void
@@ -125,12 +127,13 @@ count_begin(struct series_writer *w)
 void
 count_time(struct series_writer *w, const struct count_key *k, uint64_t us)
 {
+	uint64_t key = count_pack(k, 0);
 	unsigned bucket = 0;
 
 	while (bucket < COUNT_BUCKETS - 1 && us > (uint64_t)count_bounds_ms10[bucket] * 100)
 		bucket++;
-	add(w, k, bucket, 1);
-	add(w, k, COUNT_SUM, us);
+	add(w, key | bucket, 1);
+	add(w, key | COUNT_SUM, us);
 }
 
 unsigned
