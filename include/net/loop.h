@@ -74,6 +74,13 @@ bool loop_polls(const struct loop_watch *w);
  * Never fails: a process without memory for the heap aborts. */
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t ms);
 void loop_timer_clear(struct loop *l, struct loop_timer *t);
+/* The same for one that will soon be set again: the loop still knows it, and may wake up once for
+ * it. loop_timer_clear it before its memory goes. */
+static inline void
+loop_timer_rest(struct loop_timer *t)
+{
+	t->due = 0;
+}
 
 /* Run `later->run` at the end of this turn, once however often it is asked for. */
 void loop_later(struct loop *l, struct loop_later *later);

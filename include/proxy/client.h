@@ -44,11 +44,12 @@ struct client {
 	uint8_t why;     /* enum close_reason, of the end that has begun */
 	bool http11;     /* version of the request; replies are framed for it */
 	bool keep_alive, body_wanted, expects, head_only;
-	bool replied;                     /* the head of a reply was given */
-	bool ended, whole;                /* the reply is complete, or cut */
-	bool sending;                     /* the timer counts timeouts.send */
-	bool broken;                      /* nothing can be sent any more */
-	bool led;                         /* the one empty line before a head has come */
+	bool replied;      /* the head of a reply was given */
+	bool ended, whole; /* the reply is complete, or cut */
+	bool sending;      /* the timer counts timeouts.send */
+	bool broken;       /* nothing can be sent any more */
+	bool led;          /* the one empty line before a head has come */
+	bool beginning;    /* want and timer are seen to when the request has begun */
 	const struct conf_listen *listen; /* where it came in */
 	char ip[];                        /* its text, with a NUL */
 };

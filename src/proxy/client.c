@@ -100,7 +100,7 @@ client_update(struct client *c)
 {
 	uint64_t ms = patience_ms(c);
 
-	if (c->broken)
+	if (c->broken || c->beginning)
 		return;
 	if (wire_want(&c->wire, want_of(c)) < 0) {
 		c->broken = true;
@@ -114,7 +114,7 @@ client_update(struct client *c)
 	if (ms > 0)
 		loop_timer_set(c->proxy->loop, &c->timer, ms);
 	else
-		loop_timer_clear(c->proxy->loop, &c->timer);
+		loop_timer_rest(&c->timer);
 }
 
 static void
@@ -204,13 +204,19 @@ client_idle(struct client *c)
 	loop_timer_set(c->proxy->loop, &c->timer, ms);
 }
 
-/* The first byte of a head is here, or the connection is new. */
 static void
-client_head(struct client *c)
+head_began(struct client *c)
 {
 	c->began_us = clock_us();
 	c->began_wall_ms = clock_wall_ms();
 	c->since_ms = clock_ms();
+}
+
+/* The first byte of a head is here, or the connection is new. */
+static void
+client_head(struct client *c)
+{
+	head_began(c);
 	client_enter(c, CLIENT_HEAD);
 	client_update(c);
 	loop_timer_set(c->proxy->loop, &c->timer, c->proxy->conf->timeouts.head_ms);
@@ -309,13 +315,15 @@ client_feed(struct client *c, struct str in)
 	return used;
 }
 
-/* A whole head is here; `rest` follows it. Returns how much of `rest` was used. */
+/* A whole head is here; `rest` follows it. Returns how much of `rest` was used. A usual request is
+ * here whole: want and timer follow once from what has become of it. */
 static size_t
 client_begin(struct client *c, struct str head, struct str rest)
 {
 	struct request_start start = request_start_of(c, head);
 	enum head_fault fault;
 	struct request *r = request_new(c->proxy, &start, &fault);
+	size_t used;
 
 	if (!r) {
 		client_refuse(c, 503,
@@ -337,10 +345,13 @@ client_begin(struct client *c, struct str head, struct str rest)
 		client_refuse(c, head_fault_status(fault), head_fault_text(fault));
 		return rest.len;
 	}
-	client_update(c);
+	c->beginning = true;
 	if (!answer_own(r))
 		request_begin(r);
-	return client_feed(c, rest);
+	used = client_feed(c, rest);
+	c->beginning = false;
+	client_update(c);
+	return used;
 }
 
 /* Look for a head in `in` and begin its request. Returns the bytes used up: the rest is to be kept.
@@ -365,7 +376,7 @@ client_take(struct client *c, struct str in)
 	}
 	c->scanned = 0;
 	if (c->state == CLIENT_IDLE)
-		client_head(c);
+		head_began(c); /* and ended */
 	if (len < 0) {
 		client_refuse_seen(c, rest, head_fault_status(fault), head_fault_text(fault));
 		return in.len;

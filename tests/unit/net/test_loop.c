@@ -347,6 +347,39 @@ START_TEST(test_timer_that_sets_itself)
 }
 END_TEST
 
+/* A timer that rests is not due, and its memory may go when it is cleared; set again, later or
+ * sooner than before, it is due when that says. */
+START_TEST(test_timer_that_rests)
+{
+	static const uint64_t later[] = { 0, 3, 7, 20 };
+	struct timed *d = &timed[0];
+
+	for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+		clock_fake(now_ms = 1000, 0);
+		loop = loop_new(4);
+		*d = (struct timed){ .timer.on_due = on_due };
+		loop_timer_set(loop, &d->timer, 7);
+		loop_timer_rest(&d->timer);
+		ck_assert_uint_eq(d->timer.due, 0);
+		if (later[i] > 0) {
+			loop_timer_set(loop, &d->timer, later[i]);
+			d->due = now_ms + later[i];
+		}
+		for (uint64_t ms = 1; ms < 40; ms++) {
+			clock_fake(now_ms = 1000 + ms, 0);
+			loop_turn(loop, 0);
+			ck_assert_uint_eq(d->times, later[i] > 0 && ms >= later[i]);
+		}
+		ck_assert_uint_eq(d->timer.place, 0);
+		loop_timer_set(loop, &d->timer, 5);
+		loop_timer_rest(&d->timer);
+		loop_timer_clear(loop, &d->timer);
+		ck_assert_uint_eq(d->timer.place, 0);
+		loop_free(loop);
+	}
+}
+END_TEST
+
 static void
 on_due_clears(struct loop_timer *t)
 {
@@ -804,12 +837,12 @@ END_TEST
 
 UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal_of_any,
 	test_who_comes_back_waits_for_the_next_turn, test_what_is_told, test_timers_as_in_a_model,
-	test_timers_in_order, test_timer_that_sets_itself, test_timer_that_clears_others,
-	test_later_once_and_in_order, test_later_cannot_hold_the_loop, test_run_and_stop,
-	test_more_than_the_limit, test_who_is_quiet_is_not_polled_and_told_at_once,
-	test_the_other_end_goes, test_what_is_left_is_told_again,
-	test_what_is_wanted_anew_is_polled, test_who_waits_for_room_is_told,
-	test_who_speaks_between_poll_and_hints, test_a_hint_for_one_that_has_gone,
-	test_who_removes_others_while_hints_are_told, test_lost_hints,
-	test_without_a_hint_it_is_found_all_the_same, test_who_is_busy_is_polled_without_hints,
-	test_refused_hints)
+	test_timers_in_order, test_timer_that_sets_itself, test_timer_that_rests,
+	test_timer_that_clears_others, test_later_once_and_in_order,
+	test_later_cannot_hold_the_loop, test_run_and_stop, test_more_than_the_limit,
+	test_who_is_quiet_is_not_polled_and_told_at_once, test_the_other_end_goes,
+	test_what_is_left_is_told_again, test_what_is_wanted_anew_is_polled,
+	test_who_waits_for_room_is_told, test_who_speaks_between_poll_and_hints,
+	test_a_hint_for_one_that_has_gone, test_who_removes_others_while_hints_are_told,
+	test_lost_hints, test_without_a_hint_it_is_found_all_the_same,
+	test_who_is_busy_is_polled_without_hints, test_refused_hints)
