@@ -38,6 +38,8 @@ void request_unrelay(struct request *r);
 /* request.c: what was done from one time to the other, within a turn, was the router's own work;
  * what is counted already counts once. */
 void request_worked(struct request *r, uint64_t from_us, uint64_t to_us);
+/* request.c: what this turn has done so far was; the clock is read again, and told. */
+uint64_t request_spent(struct request *r);
 
 /* request.c: tell the client of an error, whatever is logged of the request's end. */
 void request_tell(struct request *r, const struct error *e, struct str extra);

@@ -272,7 +272,7 @@ refuse_rate(struct request *r, const struct charge *c)
 static const struct charge *
 charge(struct limit_table *t, struct charge *all, unsigned n)
 {
-	uint64_t now = clock_now_us();
+	uint64_t now = clock_us(); /* attempt has read it */
 	const struct charge *refused = NULL;
 
 	for (unsigned i = 0; i < n && n > 1; i++) { /* of one alone the charge itself tells */

@@ -54,7 +54,6 @@ static int
 compose_reply(struct request *r, const struct head *h)
 {
 	struct buf *text = &r->proxy->text;
-	uint64_t turn_us = clock_us();
 	struct forward_reply f = { .upstream = h,
 		.dialect = r->dialect,
 		.request_id = r->id,
@@ -68,8 +67,7 @@ compose_reply(struct request *r, const struct head *h)
 	f.decoded = r->relay.decodes;
 	if (r->chat)
 		f.left_out = r->chat->dropped;
-	request_worked(r, turn_us, clock_again());
-	f.router_us = (int64_t)(clock_us() - r->ready_us) - f.upstream_us;
+	f.router_us = (int64_t)(request_spent(r) - r->ready_us) - f.upstream_us;
 	buf_consume(text, buf_len(text));
 	forward_reply_head(text, &f);
 	buf_add(text, r->fault_fields);
@@ -467,12 +465,9 @@ static void
 start(struct request *r)
 {
 	struct upstream_message m;
-	uint64_t turn_us = clock_us();
 
 	r->attempts++;
-	clock_again();
 	r->attempt_us = clock_us();
-	request_worked(r, turn_us, r->attempt_us);
 	r->state = REQUEST_FORWARD;
 	if (r->provider->dialect == DIALECT_ECHO) {
 		start_echo(r);
@@ -533,7 +528,10 @@ attempt_next(struct request *r)
 	}
 	if (!r->chat && !translation_mend(r))
 		return true;
-	if (!form_takes(r, r->target_model) || !admit_rate(r, r->provider))
+	if (!form_takes(r, r->target_model))
+		return true;
+	request_spent(r);
+	if (!admit_rate(r, r->provider))
 		return true;
 	r->own_key = forward_own_credential(&r->head, r->provider, &missing);
 	if (missing) {

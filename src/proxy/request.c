@@ -222,6 +222,15 @@ request_worked(struct request *r, uint64_t from_us, uint64_t to_us)
 	r->worked_us = to_us;
 }
 
+uint64_t
+request_spent(struct request *r)
+{
+	uint64_t from_us = clock_us(), now_us = clock_again();
+
+	request_worked(r, from_us, now_us);
+	return now_us;
+}
+
 void
 request_end(struct request *r, bool whole)
 {
@@ -235,7 +244,7 @@ request_end(struct request *r, bool whole)
 		whole); /* sends what is gathered, which may lie in the buffers that go now */
 	request_unrelay(r);
 	request_asked(r);
-	request_worked(r, clock_us(), clock_now_us());
+	request_spent(r);
 }
 
 void
@@ -477,7 +486,6 @@ write_line(struct request *r)
 void
 request_free(struct request *r)
 {
-	clock_again(); /* what this turn has cost counts too */
 	write_line(r);
 	account_request(r);
 	loop_later(r->proxy->loop, &r->proxy->log_flush);

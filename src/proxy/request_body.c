@@ -314,7 +314,9 @@ request_body(struct request *r, struct str data)
 	if (r->state == REQUEST_OVER || data.len == 0)
 		return;
 	take_piece(r, data);
-	request_worked(r, clock_us(), clock_now_us());
+	if (r->framing.kind != FRAMING_LENGTH || r->body_len < r->framing.length)
+		request_worked(r, clock_us(),
+			clock_now_us()); /* of the last piece the attempt does */
 }
 
 void
