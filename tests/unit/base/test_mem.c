@@ -1,6 +1,6 @@
 /*
- * Memory: what is counted, the limit, failure at the n-th call, and arenas: alignment, their own
- * limit, failure that sticks, growing in place and by copy, sealing.
+ * Memory: what is counted, the limit, blocks kept for the next one, failure at the n-th call, and
+ * arenas: alignment, their own limit, failure that sticks, growing in place and by copy, sealing.
  */
 #include "base/mem.h"
 
@@ -50,6 +50,71 @@ START_TEST(test_limit)
 	ck_assert_ptr_null(mem_get(1));
 	mem_put(a, 1000);
 	mem_limit(0);
+}
+END_TEST
+
+/* What was put back is handed out again, to who asks for about as much; what is counted is what was
+ * asked for, and the limit and a failure that is asked for hold all the same. */
+START_TEST(test_spare)
+{
+	static const size_t sizes[] = { 1024, 1025, 1152, 1153, 2104, 4095, 4096, 4097 };
+	size_t before = mem_used();
+
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		size_t size = sizes[i];
+		char *p[20];
+
+		for (int turn = 0; turn < 3; turn++) { /* 20 of 4 KiB are more than are kept */
+			for (int k = 0; k < 20; k++) {
+				p[k] = mem_get(size);
+				ck_assert_ptr_nonnull(p[k]);
+				ck_assert(is_aligned(p[k]));
+				memset(p[k], k, size);
+			}
+			ck_assert_uint_eq(mem_used(), before + 20 * size);
+			for (int k = 0; k < 20; k++) {
+				ck_assert_int_eq(p[k][0], k);
+				ck_assert_int_eq(p[k][size - 1], k);
+				mem_put(p[k], size);
+			}
+		}
+		mem_limit(before + size - 1);
+		ck_assert_ptr_null(mem_get(size));
+		mem_limit(0);
+		mem_fail_after(1);
+		ck_assert_ptr_null(mem_get(size));
+		mem_fail_after(0);
+		ck_assert_uint_eq(mem_used(), before);
+	}
+#ifndef SANITIZED
+	void *a = mem_get(2000), *b;
+
+	mem_put(a, 2000);
+	b = mem_get(1990); /* of the same step */
+	ck_assert_ptr_eq(a, b);
+	mem_put(b, 1990);
+#endif
+}
+END_TEST
+
+/* Most of much memory was given back: so are the spare blocks, and what comes then is sound. */
+START_TEST(test_idle_with_spare)
+{
+	static char *p[4096];
+
+	for (int k = 0; k < 4096; k++)
+		p[k] = mem_get(2000);
+	for (int k = 0; k < 4096; k++)
+		mem_put(p[k], 2000);
+	mem_idle();
+	for (int k = 0; k < 40; k++) {
+		p[k] = mem_get(2000);
+		memset(p[k], k, 2000);
+	}
+	for (int k = 0; k < 40; k++) {
+		ck_assert_int_eq(p[k][1999], k);
+		mem_put(p[k], 2000);
+	}
 }
 END_TEST
 
@@ -328,7 +393,7 @@ START_TEST(test_boot_pages)
 }
 END_TEST
 
-UNIT_MAIN("base/mem", test_arena_rewind, test_counted, test_limit, test_fail_after,
-	test_arena_keeps_what_it_gave, test_arena_limit_sticks, test_arena_uses_its_limit,
-	test_arena_huge, test_arena_text, test_arena_grow, test_arena_fails_at_every_n,
-	test_sealed_pages, test_boot_pages)
+UNIT_MAIN("base/mem", test_arena_rewind, test_counted, test_limit, test_fail_after, test_spare,
+	test_idle_with_spare, test_arena_keeps_what_it_gave, test_arena_limit_sticks,
+	test_arena_uses_its_limit, test_arena_huge, test_arena_text, test_arena_grow,
+	test_arena_fails_at_every_n, test_sealed_pages, test_boot_pages)

@@ -6,6 +6,7 @@
  */
 #include "http/head.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "unit.h"
@@ -578,6 +579,39 @@ START_TEST(test_reason_with_control)
 }
 END_TEST
 
+/* Names of all lengths and first letters, of which some share what a head remembers of its names:
+ * each that is there is found, whatever its case, and no other. */
+START_TEST(test_every_name_is_found)
+{
+	char text[64];
+
+	for (char first = 'a'; first <= 'z'; first++) {
+		for (size_t len = 1; len < 30; len++) {
+			struct field fields[1];
+			struct head h = { .fields = fields, .cap = 1 };
+			enum head_fault fault;
+			char name[32];
+
+			memset(name, 'b', sizeof name);
+			name[0] = first;
+			snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%.*s: v\r\n\r\n", (int)len,
+				name);
+			ck_assert_int_eq(head_parse_reply(&h, str_of(text), &fault), 0);
+			name[0] = (char)(first & ~0x20);
+			for (char other = 'A'; other <= 'Z'; other++) {
+				for (size_t n = 1; n < 30; n++) {
+					struct str asked = { name, n };
+					bool there = other == (char)(first & ~0x20) && n == len;
+
+					name[0] = other;
+					ck_assert(!head_field(&h, asked) == !there);
+				}
+			}
+		}
+	}
+}
+END_TEST
+
 /* Every byte at every place of a field's value, so that each lane of the word-wise scan is met. */
 START_TEST(test_control_bytes_in_every_lane)
 {
@@ -851,6 +885,7 @@ START_TEST(test_fault_table)
 END_TEST
 
 UNIT_MAIN("http/head", test_requests, test_replies, test_parsers_trust_nobody,
-	test_reason_with_control, test_control_bytes_in_every_lane, test_value_and_token,
-	test_hex_digits, test_limit, test_what_follows_a_head, test_leading_line, test_fields,
-	test_hop_by_hop, test_media_type, test_path_decode, test_fault_table)
+	test_reason_with_control, test_every_name_is_found, test_control_bytes_in_every_lane,
+	test_value_and_token, test_hex_digits, test_limit, test_what_follows_a_head,
+	test_leading_line, test_fields, test_hop_by_hop, test_media_type, test_path_decode,
+	test_fault_table)
