@@ -18,6 +18,10 @@
 
 enum { SIZE_LEAST = 2048 };
 
+/* What is written for one value after the other stands in the program once: compiled for speed, it
+ * would be in each place. */
+#define APART __attribute__((noinline))
+
 static const struct str end_words[] = {
 #define ACCESS_END(name, word) [END_##name] = STR_INIT(word),
 #include "report/access_end.def"
@@ -53,7 +57,7 @@ put_escaped(struct line *l, struct str s, enum escape how)
 	l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how);
 }
 
-static void
+static APART void
 put_number(struct line *l, uint64_t n)
 {
 	char digits[20];
@@ -66,7 +70,7 @@ put_number(struct line *l, uint64_t n)
 }
 
 /* Microseconds as milliseconds with three decimals. */
-static void
+static APART void
 put_ms(struct line *l, uint64_t us)
 {
 	const char fraction[4] = { '.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
@@ -97,7 +101,7 @@ apache_time(uint64_t wall_ms)
 	return (struct str){ text, len };
 }
 
-static void
+static APART void
 quoted(struct line *l, struct str s)
 {
 	put(l, STR("\""));
@@ -109,7 +113,7 @@ quoted(struct line *l, struct str s)
 
 /* A word of the combined part, which ends at a space: one in the value is escaped as any control
  * byte is. */
-static void
+static APART void
 word(struct line *l, struct str s)
 {
 	size_t start = l->len;
@@ -136,7 +140,7 @@ is_bare(struct str s)
 	return true;
 }
 
-static void
+static APART void
 text_value(struct line *l, struct str key, struct str s)
 {
 	put(l, STR(" "));
@@ -150,7 +154,7 @@ text_value(struct line *l, struct str key, struct str s)
 		quoted(l, s);
 }
 
-static void
+static APART void
 text_number(struct line *l, struct str key, int64_t n)
 {
 	put(l, STR(" "));
@@ -162,7 +166,7 @@ text_number(struct line *l, struct str key, int64_t n)
 		put_number(l, (uint64_t)n);
 }
 
-static void
+static APART void
 text_ms(struct line *l, struct str key, int64_t us)
 {
 	put(l, STR(" "));
@@ -174,7 +178,7 @@ text_ms(struct line *l, struct str key, int64_t us)
 		put_ms(l, (uint64_t)us);
 }
 
-static void
+static APART void
 combined(struct line *l, const struct access_entry *e)
 {
 	word(l, e->client_ip);
@@ -235,7 +239,7 @@ text_line(struct line *l, const struct access_entry *e)
 #define KEY(name) STR(",\"" name "\":")
 
 /* Text that needs no escapes. */
-static void
+static APART void
 json_word(struct line *l, struct str key, struct str word)
 {
 	put(l, key);
@@ -244,7 +248,7 @@ json_word(struct line *l, struct str key, struct str word)
 	put(l, STR("\""));
 }
 
-static void
+static APART void
 json_text(struct line *l, struct str key, struct str s)
 {
 	put(l, key);
@@ -257,7 +261,7 @@ json_text(struct line *l, struct str key, struct str s)
 	put(l, STR("\""));
 }
 
-static void
+static APART void
 json_number(struct line *l, struct str key, int64_t n)
 {
 	put(l, key);
@@ -267,7 +271,7 @@ json_number(struct line *l, struct str key, int64_t n)
 		put_number(l, (uint64_t)n);
 }
 
-static void
+static APART void
 json_ms(struct line *l, struct str key, int64_t us)
 {
 	put(l, key);
