@@ -28,7 +28,7 @@ struct loop_watch {
 			  when in none */
 	bool cools;    /* a socket that no other process has: it need not be polled while it is
 			  quiet */
-	bool quiet;    /* private: nothing has come for a while */
+	uint8_t told;  /* private: how often something has come since the last look */
 	bool hinted;   /* private: the kernel sends hints */
 	uint8_t hints; /* private: how many have come in this round, */
 	uint8_t round; /* of this number */

@@ -9,7 +9,7 @@
  * nobody after his removal.
  *
  * A poll costs by the descriptor, and several times as much when it sleeps. So only the hot set is
- * polled. Who has been quiet for a while, when it is large, gets hints (net/hints) and leaves for
+ * polled. Who is told seldom, beside how often he is polled, gets hints (net/hints) and leaves for
  * the cold one as soon as a poll finds him not ready; nothing is missed, for what comes after that
  * poll makes a hint. A hint brings him back, to be polled in the same turn: what is told is what
  * poll found, as ever. Who gets hints all the time goes on without them. Where hints were lost, all
@@ -39,10 +39,11 @@
 
 #define LATER_ROUNDS 4
 #define PAUSE_MS 10   /* between two looks where poll refuses to wait */
-#define COOL_MS 40    /* who is quiet from one look to the next gets hints */
-#define COOL_LEAST 32 /* watches in the hot set, for that to be worth it */
+#define COOL_MS 40    /* from one look at a watch to the next: who was told little gets hints */
+#define COOL_LEAST 8  /* watches in the hot set, for that to be worth it */
 #define COOL_MOST 256 /* of them that are looked at in one turn, so that nobody waits for it */
-#define BUSY 8        /* hints within COOL_MS, from which on polling costs less */
+#define HINT 16       /* polls of a watch that cost what a hint of it costs, about */
+#define BUSY 8        /* hints within COOL_MS that are none too many in any case */
 #define HINTS 64      /* that are taken in one turn */
 #define SWEEP_MS 1000 /* from one look at a cold watch to the next */
 #define SLICE 64      /* cold ones are looked at together, at least */
@@ -63,8 +64,9 @@ struct loop {
 	struct loop_watch hints;      /* the signalfd */
 	uint64_t cooled_ms, swept_ms; /* when entries were looked at last */
 	size_t cool_hand, sweep_hand; /* which */
-	uint64_t round_ms;            /* when the round began in which hints are counted */
+	uint64_t round_ms; /* when the round began in which hints and polls are counted */
 	uint8_t round;
+	unsigned polls, last_polls; /* of the hot set in this round, and in the last */
 	struct loop_timer **heap;
 	size_t n_timers, cap_timers;
 	struct loop_later *later, *later_last;
@@ -210,7 +212,7 @@ set_change(struct loop *l, struct loop_watch *w)
 static void
 stir(struct loop *l, struct loop_watch *w)
 {
-	w->quiet = false;
+	w->told += w->told < UINT8_MAX;
 	if (w->slot < 0)
 		set_change(l, w);
 }
@@ -225,7 +227,7 @@ loop_add(struct loop *l, struct loop_watch *w, unsigned want)
 		return -1;
 	assert(!l->owners[fd]);
 	l->owners[fd] = w;
-	w->quiet = false;
+	w->told += w->told < UINT8_MAX;
 	if (set_put(l, &l->hot, w->fd, events_of(w, want)) == 0)
 		return 0;
 	l->owners[fd] = NULL;
@@ -517,7 +519,9 @@ follow(struct loop *l, int fd)
 	if (w->round != l->round)
 		w->hints = 0;
 	w->round = l->round;
-	if (++w->hints < BUSY || w->slot < 0 || hints_off(fd) != 0)
+	w->hints += w->hints < UINT8_MAX;
+	if (w->hints < BUSY || w->hints * (HINT / 2) < l->last_polls || w->slot < 0 ||
+		hints_off(fd) != 0)
 		return;
 	w->hinted = false;
 	l->hot.polls[place_of(w)].events &= ~HINTED;
@@ -610,7 +614,7 @@ give_hints(struct loop *l, struct loop_watch *w)
 		l->hot.polls[place_of(w)].events |= HINTED;
 }
 
-/* Who has been quiet since the last look gets hints. */
+/* Who was told so little since the last look that hints cost less than polling him gets them. */
 static void
 cool(struct loop *l)
 {
@@ -627,9 +631,10 @@ cool(struct loop *l)
 			l->cool_hand = l->hot.n;
 		p = &l->hot.polls[--l->cool_hand];
 		w = l->owners[p->fd];
-		if (w->quiet && w->cools && !(p->events & (HINTED | POLLOUT)))
+		if (w->cools && !(p->events & (HINTED | POLLOUT)) &&
+			(w->told == 0 || w->told * HINT < l->last_polls))
 			give_hints(l, w);
-		w->quiet = true;
+		w->told = 0;
 	}
 }
 
@@ -642,6 +647,8 @@ look(struct loop *l)
 	if (now - l->round_ms >= COOL_MS) {
 		l->round_ms = now;
 		l->round++;
+		l->last_polls = l->polls;
+		l->polls = 0;
 	}
 	sweep(l);
 	cool(l);
@@ -651,6 +658,7 @@ void
 loop_turn(struct loop *l, int max_ms)
 {
 	registers_wipe();
+	l->polls++;
 	poll_some(l->hot.polls, l->hot.n, sleep_ms(l, max_ms));
 	clock_refresh();
 	take_hints(l);

@@ -802,6 +802,36 @@ START_TEST(test_who_is_busy_is_polled_without_hints)
 }
 END_TEST
 
+/* Ten come by turns, twice each in the time of a look: where polls are many, they need not be among
+ * those of each. */
+START_TEST(test_who_is_told_seldom_beside_the_polls_is_not_polled)
+{
+	open_quiet(WANT_READ);
+	for (int i = 0; i < 10; i++) {
+		loop_remove(loop, &peers[i].watch); /* anew, without a past */
+		peers[i].watch = (struct loop_watch){ .fd = peers[i].watch.fd,
+			.on_ready = on_ready,
+			.cools = true };
+		peers[i].act = eat;
+		ck_assert_int_eq(loop_add(loop, &peers[i].watch, WANT_READ), 0);
+	}
+	ck_assert_uint_eq(polled(), 11);
+	for (unsigned ms = 0; ms < 200; ms++) {
+		if (ms % 2 == 0) {
+			n_order = 0;
+			say((int)(ms / 2 % 10));
+		}
+		turn_after(1);
+		for (int i = 0; i < 3; i++)
+			turn_after(0);
+	}
+	ck_assert_uint_lt(polled(), 8); /* the rest are too few to be worth it */
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(peers[i].told, 10);
+	close_all();
+}
+END_TEST
+
 /* What no hints are to be had of is polled. */
 START_TEST(test_refused_hints)
 {
@@ -845,4 +875,5 @@ UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal
 	test_who_waits_for_room_is_told, test_who_speaks_between_poll_and_hints,
 	test_a_hint_for_one_that_has_gone, test_who_removes_others_while_hints_are_told,
 	test_lost_hints, test_without_a_hint_it_is_found_all_the_same,
-	test_who_is_busy_is_polled_without_hints, test_refused_hints)
+	test_who_is_busy_is_polled_without_hints,
+	test_who_is_told_seldom_beside_the_polls_is_not_polled, test_refused_hints)
