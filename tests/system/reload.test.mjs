@@ -337,12 +337,11 @@ scenario('thirty good and thirty failed reloads leave the master as it was', asy
 	const now = () => ({ descriptors: descriptorCount(d.pid), mappings: mappings(d.pid).length, kib: residentKib(d.pid) });
 	const before = now();
 	await both(30);
-	assert.equal(now().descriptors, before.descriptors);
+	const after = now(), text = `before ${JSON.stringify(before)}, after ${JSON.stringify(after)}`;
+	assert.equal(after.descriptors, before.descriptors, text);
 	if (/\bsan/.test(process.env.API_ROUTER_BUILD ?? '') || underValgrind)
 		return; // these keep what is freed for a while
-	// A child that is gone may still have to be waited for, and its generation be freed.
-	await until(() => now().mappings <= before.mappings + 2, 'the mappings are those of before').catch(() => {});
-	const after = now(), text = `before ${JSON.stringify(before)}, after ${JSON.stringify(after)}`;
-	assert.ok(after.mappings <= before.mappings + 2, text);
+	// Each kind of reload was done ten times at least. Neighbours that become one mapping, or two, make a few.
+	assert.ok(after.mappings < before.mappings + 10, text);
 	assert.ok(after.kib < before.kib + 256, text);
 });
