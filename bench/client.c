@@ -695,7 +695,8 @@ tell(const struct sample *a, const struct sample *b, uint64_t pss_before, uint64
 	double each = n > 0 ? n * 1e3 : 1;
 	int kept = opt.hold > 0 ? opt.connections - first_streams() : opt.idle;
 
-	qsort(delays, n_delays, sizeof *delays, by_size);
+	if (n_delays > 0)
+		qsort(delays, n_delays, sizeof *delays, by_size);
 	printf("n=%.0f errors=%ld rate=%.0f cpu=%.3f up=%.3f gen=%.3f p50=%.1f p99=%.1f max=%.1f remade=%ld",
 		n, errors, n / seconds, (double)(b->cpu_ns - a->cpu_ns) / each,
 		(double)(b->upstream_ns - a->upstream_ns) / each,
