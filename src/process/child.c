@@ -271,8 +271,8 @@ children_signal(const struct family *f, const struct generation *g, unsigned kin
 void
 children_end_resolvers(const struct family *f, const struct generation *g)
 {
+	children_signal(f, g, ONLY_RESOLVERS, SIGCONT); /* first: who ends is not disturbed */
 	children_signal(f, g, ONLY_RESOLVERS, SIGTERM);
-	children_signal(f, g, ONLY_RESOLVERS, SIGCONT);
 }
 
 unsigned
