@@ -26,8 +26,8 @@ struct loop_watch {
 	int fd;
 	int slot;      /* private: place in the hot set plus one, or minus that in the cold one; 0
 			  when in none */
-	bool cools;    /* a socket that no other process has: it need not be polled while it is
-			  quiet */
+	bool cools;    /* a socket that no other process has: it need not be polled while it says
+			  little */
 	uint8_t told;  /* private: how often something has come since the last look */
 	bool hinted;   /* private: the kernel sends hints */
 	uint8_t hints; /* private: how many have come in this round, */
@@ -53,8 +53,8 @@ struct loop_later {
  * later). */
 struct loop *loop_new(size_t watches);
 void loop_free(struct loop *l);
-/* From now on a watch that cools and is quiet is not polled: the kernel queues a signal to this
- * process when something has come, which the loop reads. For one loop of a process, after its
+/* From now on a watch that cools and is told of seldom is not polled: the kernel queues a signal to
+ * this process when something has come, which the loop reads. For one loop of a process, after its
  * privileges are dropped. 0, or -1 with errno: then all are polled, always. */
 int loop_hints(struct loop *l);
 
