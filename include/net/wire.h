@@ -25,13 +25,14 @@ struct wire {
 	int8_t end; /* TLS: how it ended, found behind bytes that were returned first; 0 when not */
 	uint8_t reads; /* TLS: from the socket, that the present call may still make */
 	bool broken;   /* no orderly end of TLS is possible any more */
+	bool reset;    /* by the peer: a write was told, as the kernel says it once */
 };
 
 /* What wire_read returns when there are no bytes. */
 #define WIRE_WAIT 0      /* nothing now */
 #define WIRE_END (-1)    /* the peer has ended its side in order (TLS: with close_notify) */
 #define WIRE_CUT (-2)    /* TLS: the connection ended without close_notify */
-#define WIRE_BROKEN (-3) /* reset, or a TLS failure; errno, or wire_error_text */
+#define WIRE_BROKEN (-3) /* reset, also when a write was told first, or a TLS failure; errno */
 
 /* Take over a connected (or connecting) descriptor. Not in the poll set until wire_want. */
 void wire_open(struct wire *w, struct loop *l, int fd, void (*on_ready)(struct wire *, unsigned));

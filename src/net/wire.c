@@ -11,7 +11,8 @@
  * of reads, after which it waits as if no more were there: poll tells of the rest.
  *
  * The end of a TLS stream without close_notify is told apart (WIRE_CUT): somebody may have cut the
- * reply.
+ * reply. The kernel tells of a reset once, and shows an end from then on: where a write was told,
+ * the read that decides what became of the connection is told again.
  */
 #include "net/wire.h"
 
@@ -260,6 +261,16 @@ wire_idle_ok(struct wire *w)
 		(errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+/* A read has found that nothing more comes. */
+static long
+ended(const struct wire *w, long how)
+{
+	if (!w->reset)
+		return how;
+	errno = ECONNRESET;
+	return WIRE_BROKEN;
+}
+
 static long
 tls_read_failed(struct wire *w, int result)
 {
@@ -274,7 +285,8 @@ tls_read_failed(struct wire *w, int result)
 	if (why == SSL_ERROR_ZERO_RETURN)
 		return WIRE_END;
 	w->broken = true;
-	return was_left(why) && (why == SSL_ERROR_SSL || errno == 0) ? WIRE_CUT : WIRE_BROKEN;
+	return was_left(why) && (why == SSL_ERROR_SSL || errno == 0) ? ended(w, WIRE_CUT)
+								     : WIRE_BROKEN;
 }
 
 static long
@@ -321,7 +333,7 @@ wire_read(struct wire *w, void *p, size_t size)
 	if (n > 0)
 		return n;
 	if (n == 0)
-		return WIRE_END;
+		return ended(w, WIRE_END);
 	return errno == EAGAIN || errno == EWOULDBLOCK ? WIRE_WAIT : WIRE_BROKEN;
 }
 
@@ -350,6 +362,13 @@ gather(char record[RECORD], const struct iovec *iov, int n, size_t skip)
 }
 
 static long
+write_failed(struct wire *w)
+{
+	w->reset = w->reset || errno == ECONNRESET;
+	return WIRE_BROKEN;
+}
+
+static long
 tls_writev(struct wire *w, const struct iovec *iov, int n)
 {
 	char record[RECORD];
@@ -369,7 +388,7 @@ tls_writev(struct wire *w, const struct iovec *iov, int n)
 		why = SSL_get_error(w->ssl, result);
 		if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) {
 			w->broken = true;
-			return WIRE_BROKEN;
+			return write_failed(w);
 		}
 		w->write_needs_read = why == SSL_ERROR_WANT_READ;
 		break;
@@ -391,7 +410,7 @@ wire_writev(struct wire *w, const struct iovec *iov, int n)
 	while (sent < 0 && errno == EINTR);
 	if (sent >= 0)
 		return sent;
-	return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : WIRE_BROKEN;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : write_failed(w);
 }
 
 static void

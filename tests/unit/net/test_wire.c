@@ -6,10 +6,12 @@
 #include "net/wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "net/sock.h"
 #include "net/tls_server.h"
 #include "tls_peer.h"
 
@@ -19,6 +21,7 @@ static struct tls_context *context;
 static struct wire wire;
 static SSL *server;
 static int far = -1;
+static bool tcp; /* pairs are connections of TCP */
 static unsigned told, told_ready;
 static char got[4 << 20];
 static size_t got_len;
@@ -47,13 +50,36 @@ on_ready(struct wire *w, unsigned ready)
 	}
 }
 
+/* Of TCP, for what sockets of the other kind do not do. */
+static void
+tcp_pair(int pair[2])
+{
+	union sock_address a, from;
+	socklen_t len = sizeof a;
+	struct pollfd p = { .events = POLLIN };
+	bool done;
+
+	ck_assert_int_eq(sock_parse(STR("127.0.0.1"), 0, &a), 0);
+	p.fd = sock_listen(&a, true);
+	ck_assert_int_ge(p.fd, 0);
+	ck_assert_int_eq(getsockname(p.fd, &a.any, &len), 0);
+	pair[0] = sock_connect(&a, &done);
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	pair[1] = sock_accept(p.fd, &from);
+	ck_assert_int_ge(pair[1], 0);
+	close(p.fd);
+}
+
 static void
 open_pair(void)
 {
 	int pair[2];
 
 	signal(SIGPIPE, SIG_IGN); /* as every process of the daemon does */
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	if (tcp)
+		tcp_pair(pair);
+	else
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	far = pair[1];
 	loop = loop_new(4);
 	told = shaken = 0;
@@ -144,6 +170,45 @@ START_TEST(test_plain)
 	ck_assert_int_eq(last, WIRE_END);
 	ck_assert_int_eq(wire_writev(&wire, iov, 1), WIRE_BROKEN);
 	close_pair();
+}
+END_TEST
+
+/* The peer resets, and a write is told first: the read that asks what became of it is told too. */
+static void
+ck_reset(void)
+{
+	struct iovec iov = { (char[]){ "x" }, 1 };
+	struct pollfd p = { .fd = wire.watch.fd, .events = POLLIN };
+
+	sock_reset(far);
+	far = -1;
+	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(wire_writev(&wire, &iov, 1), WIRE_BROKEN);
+	ck_assert_int_eq(wire_writev(&wire, &iov, 1), WIRE_BROKEN);
+	errno = 0;
+	ck_assert_int_eq(wire_read(&wire, got, 10), WIRE_BROKEN);
+	ck_assert_int_eq(errno, ECONNRESET);
+}
+
+START_TEST(test_plain_reset)
+{
+	tcp = true;
+	open_pair();
+	ck_reset();
+	close_pair();
+}
+END_TEST
+
+START_TEST(test_tls_reset)
+{
+	tcp = true;
+	tls_peer_open(&peer, "DNS:a.test");
+	open_tls("a.test");
+	ck_assert_msg(shaken == 1, "%s", err);
+	wire_want(&wire, WANT_READ);
+	turns(3); /* the tickets */
+	ck_reset();
+	close_tls();
 }
 END_TEST
 
@@ -639,6 +704,6 @@ END_TEST
 
 UNIT_MAIN("net/wire", test_served_end_behind_bytes, test_served_key_updates, test_served_bytes,
 	test_served_end, test_served_ahead, test_served_shut_when_full, test_served_letters,
-	test_served_failure, test_plain, test_plain_full, test_plain_idle, test_tls_bytes,
-	test_tls_pause, test_tls_ends_in_order, test_tls_is_cut, test_tls_broken, test_tls_our_end,
-	test_tls_idle, test_tls_wrong_name, test_tls_no_tls)
+	test_served_failure, test_plain, test_plain_reset, test_tls_reset, test_plain_full,
+	test_plain_idle, test_tls_bytes, test_tls_pause, test_tls_ends_in_order, test_tls_is_cut,
+	test_tls_broken, test_tls_our_end, test_tls_idle, test_tls_wrong_name, test_tls_no_tls)
