@@ -247,6 +247,8 @@ void conf_preset(struct arena *a, enum conf_scope scope, void *base);
  */
 void conf_group_read(struct conf_loader *l, config_setting_t *group, enum conf_scope scope,
 	void *base);
+/* Was an unknown name in the group told of as a slip of this one? Then it is not said to miss. */
+bool conf_slipped(config_setting_t *group, enum conf_scope scope, const char *name);
 /* The text of a setting, in the arena; false after an error was told. `must` says what would do. */
 bool conf_text_value(struct conf_loader *l, config_setting_t *s, const char *must, struct str *out);
 /* True for a group (a list); else an error was told. */

@@ -44,7 +44,7 @@ conf_listen_tls(struct conf_loader *l, config_setting_t *s, struct conf_listen *
 		return;
 	if (li->certificate_file.len > 0)
 		li->tls = tls_server_new(&settings, report, &place);
-	else
+	else if (!conf_slipped(place.group, SCOPE_LISTEN_TLS, "certificate_file"))
 		conf_error(l, conf_named(place.group, "certificate_file"),
 			"%sa certificate_file, a PEM file with the certificate of this server%s",
 			conf_member(place.group, "certificate_file") ? "is empty: tls needs "

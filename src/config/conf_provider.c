@@ -236,6 +236,8 @@ check_url(struct conf_loader *l, config_setting_t *s, struct conf_provider *p)
 	const char *fault;
 
 	if (p->base_url.len == 0) {
+		if (conf_slipped(s, SCOPE_PROVIDER, "base_url"))
+			return;
 		conf_error(l, conf_named(s, "base_url"),
 			conf_member(s, "base_url")
 				? "must not be empty"

@@ -402,6 +402,21 @@ unknown(struct conf_loader *l, const config_setting_t *s, enum conf_scope scope)
 		conf_error(l, s, "is unknown: nearest is %s, of %s", nearest, names);
 }
 
+bool
+conf_slipped(config_setting_t *group, enum conf_scope scope, const char *name)
+{
+	bool close = false;
+
+	for (unsigned i = 0; i < conf_length(group); i++) {
+		struct str other = str_of(config_setting_name(config_setting_get_elem(group, i)));
+
+		if (!conf_row_find(scope, other) &&
+			strcmp(conf_name_nearest(scope, other, &close), name) == 0 && close)
+			return true;
+	}
+	return false;
+}
+
 void
 conf_group_read(struct conf_loader *l, config_setting_t *group, enum conf_scope scope, void *base)
 {
