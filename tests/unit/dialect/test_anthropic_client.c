@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "dialect/chat_reply.h"
+#include "random.h"
 #include "valid_anthropic.h"
 
 struct session {
@@ -638,38 +639,31 @@ START_TEST(test_answers)
 }
 END_TEST
 
-static unsigned
-dice(uint64_t *state, unsigned sides)
-{
-	*state = *state * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(*state >> 33) % sides;
-}
-
 /* A part of an answer, of one to three pieces. */
 static unsigned
-random_part(uint64_t *state, struct chat_event *ev)
+random_part(struct chat_event *ev)
 {
 	static const enum chat_event_type kinds[] = { EVENT_TEXT, EVENT_REASONING, EVENT_CALL,
 		EVENT_REDACTED };
 	static const struct str args[] = { STR_INIT("{}"), STR_INIT("{\\\"a\\\":"),
 		STR_INIT("1}") };
-	enum chat_event_type kind = kinds[dice(state, 4)];
-	unsigned n = 0, pieces = 1 + dice(state, 3);
+	enum chat_event_type kind = kinds[below(4)];
+	unsigned n = 0, pieces = 1 + below(3);
 
 	if (kind == EVENT_CALL) {
 		ev[n++] = (struct chat_event)CALLED("c", "");
-		ev[0].signature = dice(state, 2) ? STR("g") : STR("");
-		pieces = dice(state, 3);
+		ev[0].signature = below(2) ? STR("g") : STR("");
+		pieces = below(3);
 	}
 	for (unsigned i = 0; i < pieces; i++)
 		ev[n++] = kind == EVENT_CALL
 			? (struct chat_event){ .type = EVENT_ARGUMENTS,
 				  .text = args[pieces == 1 ? 0 : i + 1] }
 			: (struct chat_event){ .type = kind, .text = STR("\\u00e9 ") };
-	if (kind == EVENT_REASONING && dice(state, 2)) {
+	if (kind == EVENT_REASONING && below(2)) {
 		ev[n++] = (struct chat_event)SAY(SIGNATURE, "s");
 		ev[n++] = (struct chat_event)EV(PART_END);
-	} else if (dice(state, 3) == 0) {
+	} else if (below(3) == 0) {
 		ev[n++] = (struct chat_event)EV(PART_END);
 	}
 	return n;
@@ -684,14 +678,13 @@ START_TEST(test_random)
 			STOP_REFUSAL };
 		struct answer a = { .name = "random", .events = { EV(START) } };
 		struct buf stream = BUF_EMPTY, reply = BUF_EMPTY;
-		uint64_t state = seed;
 		struct session s;
 		unsigned n = 1;
 
-		for (unsigned parts = dice(&state, 6); parts > 0; parts--)
-			n += random_part(&state, &a.events[n]);
-		a.events[n++] =
-			(struct chat_event){ .type = EVENT_STOP, .stop = stops[dice(&state, 4)] };
+		random_seed = seed;
+		for (unsigned parts = below(6); parts > 0; parts--)
+			n += random_part(&a.events[n]);
+		a.events[n++] = (struct chat_event){ .type = EVENT_STOP, .stop = stops[below(4)] };
 		a.events[n++] = (struct chat_event)EV(DONE);
 		session(&s);
 		run_answer(&a, &s, &stream, &reply);

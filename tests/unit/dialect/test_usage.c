@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dialect/usage.h"
+#include "random.h"
 #include "unit.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -88,15 +89,6 @@ static const char *const pieces[] = {
 	"null",
 	"true",
 };
-
-static uint64_t seed = 1;
-
-static size_t
-below(size_t n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (size_t)(seed >> 33) % n;
-}
 
 /* What is known of a reply. */
 struct facts {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dialect/dialect.h"
+#include "random.h"
 #include "unit.h"
 
 enum { ROUNDS = 4000, ROOM = 2048 };
@@ -67,15 +68,6 @@ static const char *const pieces[] = {
 	"error\"",
 	"\"e\":\"error\",",
 };
-
-static uint64_t seed = 1;
-
-static size_t
-below(size_t n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (size_t)(seed >> 33) % n;
-}
 
 static struct watch
 watched(size_t i, struct str data)

@@ -11,16 +11,8 @@
 
 #include "base/buf.h"
 #include "peer.h"
+#include "random.h"
 #include "unit.h"
-
-static uint64_t seed;
-
-static unsigned
-below(unsigned n)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(seed >> 33) % n;
-}
 
 static void
 add(struct buf *b, const char *text)
@@ -229,7 +221,7 @@ START_TEST(random_documents_mean_the_same)
 		struct json_scan s;
 		json_error_t error;
 		uint32_t at = 0;
-		seed = 20000 + i;
+		random_seed = 20000 + i;
 		random_value(&b, 0);
 		buf_added(&b, (buf_room(&b, 1)[0] = '\0', 0)); /* for strtod */
 		arena_init(&a, 0);
@@ -252,7 +244,7 @@ damage(struct buf *b)
 {
 	static const char bytes[] = "{}[]\",:\\ 019-+.eEtu\n\x01\x80\xC3\xE6\xF0\xFF";
 	char *p = b->p + b->start, byte = bytes[below(sizeof bytes - 1)];
-	size_t len = buf_len(b), at = below((unsigned)len);
+	size_t len = buf_len(b), at = below(len);
 	switch (below(3)) {
 	case 0:
 		p[at] = byte;
@@ -277,7 +269,7 @@ START_TEST(broken_documents_are_broken_for_both)
 		struct buf b = BUF_EMPTY;
 		struct json_scan s;
 		json_error_t error = { .text = "" };
-		seed = 50000 + i;
+		random_seed = 50000 + i;
 		random_value(&b, 6);
 		for (unsigned n = 1 + below(2); n > 0 && buf_len(&b) > 0; n--)
 			damage(&b);

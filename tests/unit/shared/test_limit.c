@@ -3,6 +3,7 @@
  * when it is full and when times wrap; many processes on it, killed at random and after each single
  * instruction. (Every order of a few takers' steps: test_limit_steps.c.)
  */
+#include "random.h"
 #include "unit.h"
 
 #include <signal.h>
@@ -44,16 +45,6 @@ key_of(unsigned n, char room[16])
 {
 	int len = snprintf(room, 16, "client-%u", n);
 	return (struct limit_key){ .what = STR(""), .who = { room, (size_t)len }, .path = n % 3 };
-}
-
-static uint64_t
-next_random(void)
-{
-	static uint64_t x = 88172645463325252u;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	return x ^= x << 17;
 }
 
 /* The plain reckoning: times that never wrap. */
@@ -104,17 +95,17 @@ START_TEST(random_sequences_are_admitted_as_reckoned)
 		struct limit_state got, want;
 		struct plain plain = plain_of(r);
 		for (unsigned n = 0; n < 5000; n++) {
-			bool look = next_random() % 4 == 0;
+			bool look = below(4) == 0;
 			bool wanted = plain_take(&plain, now, &want, look);
 			ck_assert_int_eq((look ? limit_look : limit_take)(t, &hot, r, now, &got),
 				wanted);
 			assert_state(&got, &want);
-			switch (next_random() % 4) {
+			switch (below(4)) {
 			case 0:
-				now += next_random() % 3;
+				now += below(3);
 				break;
 			case 1:
-				now += next_random() % (3 * step);
+				now += below(3 * step);
 				break;
 			case 2:
 				now += want.wait_us;
@@ -515,8 +506,8 @@ START_TEST(many_processes_admit_no_more_than_the_limit)
 	for (unsigned i = 0; i < PROCESSES; i++)
 		pids[i] = start_one(t, all, until);
 	while (killing && clock_now_us() < until) {
-		unsigned i = (unsigned)(next_random() % PROCESSES);
-		usleep((useconds_t)(next_random() % 2000));
+		unsigned i = below(PROCESSES);
+		usleep(below(2000));
 		kill(pids[i], SIGKILL);
 		ck_assert_int_eq(waitpid(pids[i], NULL, 0), pids[i]);
 		pids[i] = start_one(t, all, until);
