@@ -83,14 +83,14 @@ look(const char *p, size_t n)
 	return w;
 }
 
-/* Length of the plain bytes at `p` that fill windows of 64. */
+/* Length of the bytes at `p` that fill windows of 64 in which nothing stands at which to stop. */
 static inline size_t
-plain_windows(const char *p, size_t len)
+windows(const char *p, size_t len, bytes16 (*stop)(bytes16))
 {
 	size_t i = 0;
 	for (; len - i >= 64; i += 64) {
-		bytes16 low = special(load(p + i)) | special(load(p + i + 16));
-		bytes16 high = special(load(p + i + 32)) | special(load(p + i + 48));
+		bytes16 low = stop(load(p + i)) | stop(load(p + i + 16));
+		bytes16 high = stop(load(p + i + 32)) | stop(load(p + i + 48));
 		if (bits(low | high) != 0)
 			break;
 	}
@@ -293,20 +293,6 @@ gap_stop(bytes16 v)
 	return (v == '"') | (low == '{') | (low == '}');
 }
 
-/* Length of the text at `p` that fills windows of 64. */
-static inline size_t
-text_windows(const char *p, size_t len)
-{
-	size_t i = 0;
-	for (; len - i >= 64; i += 64) {
-		bytes16 low = text_stop(load(p + i)) | text_stop(load(p + i + 16));
-		bytes16 high = text_stop(load(p + i + 32)) | text_stop(load(p + i + 48));
-		if (bits(low | high) != 0)
-			break;
-	}
-	return i;
-}
-
 /* These two are called dozens of times for a reply, in more places than are worth their size. */
 __attribute__((noinline)) size_t
 json_text_run(const char *p, size_t len)
@@ -317,7 +303,7 @@ json_text_run(const char *p, size_t len)
 		if ((stop = bits(text_stop(load(p + i)))) != 0)
 			return i + (size_t)__builtin_ctzll(stop);
 		i += 16;
-		i += text_windows(p + i, len - i);
+		i += windows(p + i, len - i, text_stop);
 	}
 	while (i < len && p[i] != '"' && p[i] != '\\')
 		i++;
@@ -466,7 +452,7 @@ json_content_run(const char *p, size_t len, bool *escaped)
 		struct window w = n == 64 ? look(p + i, 64) : look(p + i, 16);
 		uint64_t bad = 0, stop = w.special & ~w.wide;
 		if (w.special == 0 && !cut) {
-			i += n + plain_windows(p + i + n, len - i - n);
+			i += n + windows(p + i + n, len - i - n, special);
 			continue;
 		}
 		if (w.wide != 0 || cut)
