@@ -131,6 +131,14 @@ export class Daemon {
 	signal(name) {
 		process.kill(this.pid, name);
 	}
+	// USR2; the pid of the new master, which serves.
+	async upgrade() {
+		const after = this.log.length;
+		this.signal('SIGUSR2');
+		const [, pid] = await this.waitLog(/the new master \(pid (\d+)\) serves as well/, { after, ms: 20000 });
+		this.processes();
+		return Number(pid);
+	}
 	async waitExit(ms) {
 		return until(() => this.exit, 'the daemon has ended', ms);
 	}

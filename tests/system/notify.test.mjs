@@ -105,21 +105,13 @@ scenario('WATCHDOG is told while a worker moves, by whom it is asked of', async 
 	assert.ok(!other.all().some((x) => x.WATCHDOG));
 }, { ms: 90000 });
 
-async function upgrade(d) {
-	const after = d.log.length;
-	d.signal('SIGUSR2');
-	const [, pid] = await d.waitLog(/the new master \(pid (\d+)\) serves as well/, { after, ms: 20000 });
-	d.processes();
-	return Number(pid);
-}
-
 scenario('the manager follows the master that serves', async (s) => {
 	const m = await manager(s);
 	const d = await start(s, m, {}, { env: { WATCHDOG_USEC: '2000000' }, under: ['sh', '-c', 'WATCHDOG_PID=$$ exec "$@"', 'sh'] });
 	await m.wait({ READY: 1, MAINPID: d.pid });
 	for (const [signal, generation] of [['SIGQUIT', 2], ['SIGKILL', 3]]) {
 		const n = m.all().length;
-		const pid = await upgrade(d);
+		const pid = await d.upgrade();
 		await m.wait({ READY: 1, MAINPID: pid, STATUS: `2 workers, generation ${generation}` }, n);
 		assert.ok(!m.all().slice(n).some((x) => x.MAINPID === String(d.pid)));
 		const back = m.all().length;
@@ -129,7 +121,7 @@ scenario('the manager follows the master that serves', async (s) => {
 		await until(() => !alive(pid), 'the new one has ended', 20000);
 	}
 	// The old one is followed no more while there is another: what it does is its own affair.
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	await m.wait({ READY: 1, MAINPID: pid });
 	const n = m.all().length;
 	d.signal('SIGHUP');
@@ -189,7 +181,7 @@ scenario('sockets of LISTEN_FDS serve the listeners with their addresses', async
 	assert.match(descriptors(d.pid)[3], /^socket:/);
 	assert.equal(flags & 0o4000, 0o4000, 'it is non-blocking');
 	assert.equal(flags & 0o2000000, 0o2000000, 'and close-on-exec');
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	await d.waitLog(new RegExp(`master\\[${pid}\\]: listening on 127\\.0\\.0\\.1:${d.port}, inherited\n`));
 	assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'latin1'), /LISTEN_/);
 	d.signal('SIGQUIT');

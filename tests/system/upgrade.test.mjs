@@ -29,14 +29,6 @@ function program(s) {
 }
 const start = (s, more, options) => s.daemon(config(more), { under: ['setsid'], ...options });
 
-// USR2; the pid of the new master, which serves.
-async function upgrade(d) {
-	const after = d.log.length;
-	d.signal('SIGUSR2');
-	const [, pid] = await d.waitLog(/the new master \(pid (\d+)\) serves as well/, { after, ms: 20000 });
-	d.processes();
-	return Number(pid);
-}
 // QUIT to the old master, which is followed by the new one.
 async function finish(d, pid, { first = true } = {}) {
 	const old = d.pid;
@@ -86,7 +78,7 @@ scenario('an upgrade under load loses nothing, and counters go on', async (s) =>
 	const load = s.keep(new Load(d, { clients: 8 }));
 	await load.more(40);
 	const streams = await Promise.all([stream(s, d, 40), stream(s, d, 40)]);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	await load.more(40);
 	const both = await samples(s, d);
 	assert.equal(both('workers', 'ready'), 4);
@@ -125,7 +117,7 @@ scenario('a rate limit goes on over an upgrade, with the size of the table that 
 	const ask = async () => (await s.request(d, { ...chat(), headers: { Authorization: 'Bearer the-key-of-client-a-is-this-1', Connection: 'close' } })).status;
 	assert.deepEqual([await ask(), await ask()], [200, 200]);
 	d.writeConfig(config(limits(4096)));
-	await finish(d, await upgrade(d));
+	await finish(d, await d.upgrade());
 	assert.deepEqual([await ask(), await ask()], [200, 429]);
 	assert.match(d.log, /warn master\[\d+\]: limits\.rate_buckets: the table keeps its 64 places/);
 	assert.equal((await samples(s, d))('rate_limited_total'), 1);
@@ -137,7 +129,7 @@ scenario('QUIT to the new master goes back to the old one', async (s) => {
 	const files = descriptorCount(d.pid);
 	const load = s.keep(new Load(d, { clients: 6 }));
 	await load.more(20);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	await load.more(20);
 	const open = await stream(s, d, 30);
 	process.kill(pid, 'SIGQUIT');
@@ -157,7 +149,7 @@ scenario('QUIT to the new master goes back to the old one', async (s) => {
 	assert.equal(now('requests_total', '/v1/chat/completions', 'status="200"'), load.done + 1);
 	assert.equal(now('generation'), 3);
 	assert.deepEqual(await health(s, d), [200, 'ok']);
-	await finish(d, await upgrade(d)); // and it can be tried again
+	await finish(d, await d.upgrade()); // and it can be tried again
 	await end(d);
 }, { skip });
 
@@ -165,11 +157,11 @@ scenario('a master that still drains does not make /health say so, two upgrades 
 	const d = await start(s);
 	const open = await stream(s, d, 100);
 	const old = d.pid;
-	const second = await upgrade(d);
+	const second = await d.upgrade();
 	process.kill(old, 'SIGQUIT');
 	await d.waitLog(/QUIT: finishing open requests/);
 	follow(d, second);
-	const third = await upgrade(d); // while the first one drains
+	const third = await d.upgrade(); // while the first one drains
 	assert.equal(read(d, 'pid.oldbin'), `${second}\n`);
 	process.kill(second, 'SIGQUIT');
 	await until(() => !alive(second), 'the second one has ended', 20000);
@@ -192,7 +184,7 @@ scenario('ten upgrades in a row under load lose no request', async (s) => {
 	const open = await stream(s, d, 100);
 	let fds;
 	for (let i = 1; i <= 10; i++) {
-		await finish(d, await upgrade(d), { first: i === 1 });
+		await finish(d, await d.upgrade(), { first: i === 1 });
 		await load.more(5);
 		await until(() => !existsSync(join(d.dir, 'pid.oldbin')), 'the old pid file is gone');
 		const now = descriptorCount(d.pid);
@@ -215,7 +207,7 @@ scenario('WINCH to the old master lets the new one serve alone; HUP to the old o
 	const d = await start(s);
 	const load = s.keep(new Load(d, { clients: 6 }));
 	await load.more(20);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	d.signal('SIGWINCH');
 	await d.waitLog(/WINCH: the workers finish open requests and leave/);
 	assert.deepEqual(await health(s, d), [200, 'ok']);
@@ -236,7 +228,7 @@ scenario('WINCH to the old master lets the new one serve alone; HUP to the old o
 for (const [how, signal] of [['told to leave', 'SIGQUIT'], ['killed', 'SIGKILL']])
 	scenario(`a master that rests serves again when the new one is ${how}`, async (s) => {
 		const d = await start(s);
-		const pid = await upgrade(d);
+		const pid = await d.upgrade();
 		d.signal('SIGWINCH');
 		await until(() => d.children().length === 3, 'the old workers are gone, the new master and its two are left', 20000);
 		const idle = await s.connect(d);
@@ -259,7 +251,7 @@ for (const [how, signal] of [['told to leave', 'SIGQUIT'], ['killed', 'SIGKILL']
 for (const [how, signal] of [['told to leave', 'SIGQUIT'], ['killed', 'SIGKILL']])
 	scenario(`a master that rests serves again when the new one is ${how}, though the file is for the new one`, async (s) => {
 		const d = await start(s);
-		const pid = await upgrade(d);
+		const pid = await d.upgrade();
 		d.signal('SIGWINCH');
 		await until(() => d.children().length === 3, 'the old workers are gone', 20000);
 		d.writeConfig(d.config + 'knows_only_the_new = 1;\n');
@@ -298,7 +290,7 @@ scenario('WINCH drains the workers and keeps the master, until HUP', async (s) =
 	// It rests, and an upgrade leads on from there.
 	d.signal('SIGWINCH');
 	await until(() => workers(d).length === 0, 'the workers have gone', 20000);
-	await finish(d, await upgrade(d));
+	await finish(d, await d.upgrade());
 	assert.deepEqual(await health(s, d), [200, 'ok']);
 	await end(d);
 }, { skip });
@@ -358,7 +350,7 @@ scenario('an upgrade that fails, twenty times, leaves all as it was', async (s) 
 	assert.equal((await d.run('-s', 'reopen')).code, 0, 'it holds its pid file');
 	assert.equal((await samples(s, d))('upgrades_total', 'failed'), 20);
 	d.writeConfig(config);
-	await finish(d, await upgrade(d));
+	await finish(d, await d.upgrade());
 	await end(d);
 }, { skip });
 
@@ -407,7 +399,7 @@ scenario('a new master that does not get ready is killed, and nothing is upgrade
 	await d.waitLog(new RegExp(`the new master \\(pid ${pid}\\) was not ready within 35 s: killed\n[^]*upgrade failed: .*was killed by signal 9`), { ms: 60000 });
 	assert.equal(read(d, 'pid'), `${d.pid}\n`);
 	renameSync(`${path}.good`, path);
-	const next = await upgrade(d);
+	const next = await d.upgrade();
 	process.kill(next, 'SIGUSR2');
 	await d.waitLog(new RegExp(`warn master\\[${next}\\]: USR2: refused: an upgrade is in progress: end the old master \\(pid ${d.pid}\\) first\n`));
 	await finish(d, next);
@@ -465,14 +457,14 @@ scenario('USR2 and QUIT that come at once are an upgrade and its end', async (s)
 
 scenario('kill -9 of the old master in the middle of an upgrade: the new one serves on', async (s) => {
 	const d = await start(s);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	d.signal('SIGKILL');
 	await d.waitLog(/the old master \(pid \d+\) has ended/);
 	await until(() => !existsSync(join(d.dir, 'pid.oldbin')), 'what it left is removed');
 	follow(d, pid);
 	assert.equal((await s.request(d, chat())).status, 200);
 	await until(async () => (await samples(s, d))('workers') === 2, 'its workers are not counted any more', 40000);
-	await finish(d, await upgrade(d), { first: false });
+	await finish(d, await d.upgrade(), { first: false });
 	await end(d);
 }, { skip });
 
@@ -499,7 +491,7 @@ scenario('kill -9 of the old master before the new one is ready: that serves all
 
 scenario('the pid file is not changed by a reload while there are two masters', async (s) => {
 	const d = await start(s);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	d.writeConfig(config({ pid_file: join(d.dir, 'pid2') }));
 	d.signal('SIGHUP');
 	await d.waitLog(new RegExp(`error master\\[${d.pid}\\]: .*api-router\\.conf:\\d+: pid_file: cannot be changed while there is another master\n.*reload failed: generation 1 stays in service\n`));
@@ -533,7 +525,7 @@ scenario('a pid file whose own name ends in .oldbin keeps it when an upgrade fai
 
 scenario('the generation in the metrics is that of the master that is left', async (s) => {
 	const d = await start(s);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	d.signal('SIGHUP');
 	await d.waitLog(/ready: 2 workers, generation 3\n/);
 	await finish(d, pid);
@@ -548,7 +540,7 @@ scenario('a program with another layout of the tables starts them afresh, and sa
 		assert.equal((await s.request(d, chat())).status, 200);
 	rmSync(path);
 	copyFileSync(join(dirname(binary), 'other-tables', 'api-router'), path);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	assert.match(d.log, new RegExp(`warn master\\[${pid}\\]: limits and counters start afresh: table scoreboard has version \\d+, this program's has 4000\n`));
 	assert.equal(d.log.split('start afresh').length, 2);
 	const quit = finish(d, pid);
@@ -611,7 +603,7 @@ scenario('secrets of the environment go over, and are blank in the new master as
 	const p = { dialect: 'openai', base_url: `${peer.url}/v1`, models: ['m'], api_key: 'env:THE_SECRET' };
 	const d = await start(s, { providers: { echo, p } }, { env: { THE_SECRET: secret, ANOTHER: 'stays as it is' } });
 	for (let i = 0; i < 2; i++) {
-		await finish(d, await upgrade(d), { first: i === 0 });
+		await finish(d, await d.upgrade(), { first: i === 0 });
 		assert.equal((await s.request(d, chat('m'))).status, 200);
 		assert.equal(seen.at(-1), `Bearer ${secret}`);
 		for (const pid of [d.pid, ...workers(d)]) {
@@ -623,7 +615,7 @@ scenario('secrets of the environment go over, and are blank in the new master as
 	}
 	// A configuration that no longer names it leaves it blank as well.
 	d.writeConfig(config());
-	await finish(d, await upgrade(d), { first: false });
+	await finish(d, await d.upgrade(), { first: false });
 	assert.ok(!readFileSync(`/proc/${d.pid}/environ`, 'latin1').includes(secret));
 	assert.ok(!d.log.includes(secret));
 	await end(d);
@@ -634,7 +626,7 @@ scenario('no descriptor goes over but those that are handed over', async (s) => 
 	const idle = await s.connect(d);
 	await idle.exchange(chat());
 	const before = descriptors(d.pid);
-	const pid = await upgrade(d);
+	const pid = await d.upgrade();
 	const kind = (name) => name.replace(/\d+/g, 'N').replace(/\.oldbin/, '');
 	const kinds = (pid_) => Object.values(descriptors(pid_)).map(kind).sort();
 	// The new one has what the old one had, and a line to it; the old one the other end of that.
@@ -669,7 +661,7 @@ scenario('a unix socket and TLS sessions go over, and the socket goes with the l
 	first.destroy();
 	for (let i = 0; i < 2; i++) {
 		const old = d.pid;
-		const pid = await upgrade(d);
+		const pid = await d.upgrade();
 		await d.waitLog(new RegExp(`master\\[${pid}\\]: listening on unix:${path}, inherited\n`));
 		if (i === 1) {
 			process.kill(pid, 'SIGQUIT'); // and back
@@ -696,19 +688,16 @@ scenario('the file of a unix socket goes with the last master that listens there
 	const listen = (path) => [{ address: '127.0.0.1', port: 0 }, { address: `unix:${path}` }];
 	const d = await start(s, { listen: listen(a) });
 	d.writeConfig(config({ listen: listen(b) }));
-	process.kill(await upgrade(d), 'SIGQUIT'); // and back
+	process.kill(await d.upgrade(), 'SIGQUIT'); // and back
 	await d.waitLog(/the new master .*: this one goes on\n/, { ms: 20000 });
 	assert.deepEqual([existsSync(a), existsSync(b)], [true, false]);
 	assert.equal((await s.request({ path: a }, chat())).status, 200);
-	await finish(d, await upgrade(d));
+	await finish(d, await d.upgrade());
 	assert.deepEqual([existsSync(a), existsSync(b)], [false, true]);
 	assert.equal((await s.request({ path: b }, chat())).status, 200);
 	// Both end at the same time.
 	const old = d.pid;
-	const after = d.log.length;
-	d.signal('SIGUSR2');
-	const pid = Number((await d.waitLog(/the new master \(pid (\d+)\) serves as well/, { after, ms: 20000 }))[1]);
-	d.processes();
+	const pid = await d.upgrade();
 	process.kill(pid, 'SIGTERM');
 	process.kill(old, 'SIGTERM');
 	await until(() => !alive(old) && !alive(pid), 'both have ended', 20000);
@@ -718,6 +707,6 @@ scenario('the file of a unix socket goes with the last master that listens there
 scenario('a command line that ends in -- can be upgraded', async (s) => {
 	const path = program(s);
 	const d = await start(s, {}, { binary: path, args: ['-c', 'api-router.conf', '--'] });
-	await finish(d, await upgrade(d));
+	await finish(d, await d.upgrade());
 	await end(d);
 }, { skip });
