@@ -382,7 +382,8 @@ on_child(void *ctx, int signo)
 }
 
 static const struct signal_action actions[] = {
-	/* First: a QUIT that comes in the same turn is to finish that upgrade. */
+	/* First, and once more in its place, where nothing is left of it: a QUIT that comes in the
+	 * same turn is to finish that upgrade. */
 	{ SIGUSR2, on_upgrade },
 #define SIGNAL(name, word, act, does) { SIG##name, on_##act },
 #include "process/signal.def"
