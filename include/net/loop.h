@@ -24,10 +24,10 @@ struct loop;
 struct loop_watch {
 	void (*on_ready)(struct loop_watch *w, unsigned ready);
 	int fd;
-	int slot;      /* private: place in the hot set plus one, or minus that in the cold one; 0
-			  when in none */
-	bool cools;    /* a socket that no other process has: it need not be polled while it says
-			  little */
+	unsigned place;       /* private: its entry */
+	struct loop_set *set; /* private: of this set; NULL: it is not in a loop */
+	bool cools;    /* a socket or pipe that no other process has: it need not be polled while it
+			  says little */
 	uint8_t told;  /* private: how often something has come since the last look */
 	bool hinted;   /* private: the kernel sends hints */
 	uint8_t hints; /* private: how many have come in this round, */
@@ -54,8 +54,9 @@ struct loop_later {
 struct loop *loop_new(size_t watches);
 void loop_free(struct loop *l);
 /* From now on a watch that cools and is told of seldom is not polled: the kernel queues a signal to
- * this process when something has come, which the loop reads. For one loop of a process, after its
- * privileges are dropped. 0, or -1 with errno: then all are polled, always. */
+ * this process when something has come, which the loop reads. Those that are there now are taken to
+ * be such. For one loop of a process, after its privileges are dropped. 0, or -1 with errno: then
+ * all are polled, always. */
 int loop_hints(struct loop *l);
 
 /* Watch a descriptor; `want` may be 0 (only breakage is told). 0, or -1 without memory. w->fd,
@@ -68,7 +69,7 @@ void loop_want(struct loop *l, struct loop_watch *w, unsigned want);
 void loop_remove(struct loop *l, struct loop_watch *w);
 bool loop_has(const struct loop_watch *w);
 /* Is it polled in each turn, and not left to hints? */
-bool loop_polls(const struct loop_watch *w);
+bool loop_polls(const struct loop *l, const struct loop_watch *w);
 
 /* Set (or move) a timer to `ms` from now, and to at least 1 from within an on_due; it fires once.
  * Never fails: a process without memory for the heap aborts. */

@@ -2,23 +2,25 @@
  * loop: the poll() loop. The one file that knows poll.
  *
  * A set is an array as poll reads it; `owners`, by descriptor, tells whose an entry is. A watch
- * keeps its own slot, so adding, changing and removing cost a constant, the last entry moving into
- * the hole. Readiness is dispatched from the last entry to the first: what a handler removes is
- * then either itself, an entry already served, or one that is still to come and is replaced by one
- * already served, whose readiness is cleared before its handler runs. So nobody is told twice and
- * nobody after his removal.
+ * knows its set and its place there, so adding, changing and removing cost a constant, the last
+ * entry moving into the hole. Readiness is dispatched from the last entry to the first: what a
+ * handler removes is then either itself, an entry already served, or one that is still to come and
+ * is replaced by one already served, whose readiness is cleared before its handler runs. So nobody
+ * is told twice and nobody after his removal.
  *
  * A poll costs by the descriptor, and several times as much when it sleeps. So only the hot set is
  * polled. Who is told seldom, beside how often he is polled, gets hints (net/hints) and leaves for
  * the cold one as soon as a poll finds him not ready; nothing is missed, for what comes after that
  * poll makes a hint. A hint brings him back, to be polled in the same turn: what is told is what
  * poll found, as ever. Who gets hints all the time goes on without them. Where hints were lost, all
- * the cold set is polled once, and a part of it all the time lest a stream hang on one signal.
+ * the cold set is polled once, and a part of it all the time lest a stream hang on one signal. Who
+ * waits for nothing but that his peer goes, as a client does whose reply is on its way, stands
+ * aside until the round (COOL_MS) is over: most replies come before.
  *
  * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`, to 0 where
  * it rests; when its old key comes up, it is put back with the new one: it costs two stores.
  *
- * A turn: poll - refresh the clock - hints - dispatch - looks at both sets - timers - deferred
+ * A turn: poll - refresh the clock - hints - dispatch - looks at the sets - timers - deferred
  * work. Nothing fails but the growth of an array: loop_add then returns -1; heap room is made when
  * a timer enters, and a process without memory for a pointer aborts. Where poll refuses (a lowered
  * limit of descriptors, no memory) the loop goes on in parts and never spins.
@@ -52,13 +54,13 @@
 #define HINTED POLLERR
 #define STAYS POLLNVAL /* a hint has come: it is polled once more before it leaves */
 
-struct set {
+struct loop_set {
 	struct pollfd *polls;
 	size_t n, cap;
 };
 
 struct loop {
-	struct set hot, cold;
+	struct loop_set hot, cold, aside;
 	struct loop_watch **owners; /* by descriptor */
 	size_t cap_owners;
 	struct loop_watch hints;      /* the signalfd */
@@ -93,13 +95,14 @@ loop_free(struct loop *l)
 		close(l->hints.fd);
 	free(l->hot.polls);
 	free(l->cold.polls);
+	free(l->aside.polls);
 	free(l->owners);
 	free(l->heap);
 	free(l);
 }
 
 static int
-set_grow(struct set *s)
+set_grow(struct loop_set *s)
 {
 	size_t cap = s->cap > 0 ? s->cap * 2 : 64;
 	struct pollfd *polls = realloc(s->polls, cap * sizeof *polls);
@@ -156,55 +159,36 @@ ready_of(short revents)
 	return ready;
 }
 
-static struct set *
-set_of(struct loop *l, const struct loop_watch *w)
-{
-	return w->slot > 0 ? &l->hot : &l->cold;
-}
-
-static size_t
-place_of(const struct loop_watch *w)
-{
-	return (size_t)(w->slot > 0 ? w->slot : -w->slot) - 1;
-}
-
-static void
-set_slot(struct loop *l, const struct set *s, size_t place)
-{
-	int slot = (int)place + 1;
-
-	l->owners[s->polls[place].fd]->slot = s == &l->hot ? slot : -slot;
-}
-
 static int
-set_put(struct loop *l, struct set *s, int fd, short events)
+set_put(struct loop_set *s, struct loop_watch *w, short events)
 {
 	if (s->n == s->cap && set_grow(s) < 0)
 		return -1;
-	s->polls[s->n] = (struct pollfd){ .fd = fd, .events = events };
-	set_slot(l, s, s->n++);
+	s->polls[s->n] = (struct pollfd){ .fd = w->fd, .events = events };
+	w->set = s;
+	w->place = (unsigned)s->n++;
 	return 0;
 }
 
 /* The last one moves into the hole. */
 static void
-set_fill(struct loop *l, struct set *s, size_t hole)
+set_fill(struct loop *l, struct loop_set *s, size_t hole)
 {
 	size_t last = --s->n;
 
 	s->polls[hole] = s->polls[last];
 	if (hole < last)
-		set_slot(l, s, hole);
+		l->owners[s->polls[hole].fd]->place = (unsigned)hole;
 }
 
-/* To the other set; without memory it stays where it is. */
+/* To another set; without memory it stays where it is. */
 static void
-set_change(struct loop *l, struct loop_watch *w)
+set_change(struct loop *l, struct loop_watch *w, struct loop_set *to)
 {
-	struct set *from = set_of(l, w), *to = from == &l->hot ? &l->cold : &l->hot;
-	size_t place = place_of(w);
+	struct loop_set *from = w->set;
+	unsigned place = w->place;
 
-	if (set_put(l, to, w->fd, from->polls[place].events) == 0)
+	if (set_put(to, w, from->polls[place].events) == 0)
 		set_fill(l, from, place);
 }
 
@@ -213,8 +197,8 @@ static void
 stir(struct loop *l, struct loop_watch *w)
 {
 	w->told += w->told < UINT8_MAX;
-	if (w->slot < 0)
-		set_change(l, w);
+	if (w->set != &l->hot)
+		set_change(l, w, &l->hot);
 }
 
 int
@@ -222,13 +206,13 @@ loop_add(struct loop *l, struct loop_watch *w, unsigned want)
 {
 	size_t fd = (size_t)w->fd;
 
-	assert(w->slot == 0 && w->fd >= 0 && w->on_ready);
+	assert(!w->set && w->fd >= 0 && w->on_ready);
 	if (fd >= l->cap_owners && owners_grow(l, fd) < 0)
 		return -1;
 	assert(!l->owners[fd]);
 	l->owners[fd] = w;
 	w->told += w->told < UINT8_MAX;
-	if (set_put(l, &l->hot, w->fd, events_of(w, want)) == 0)
+	if (set_put(&l->hot, w, events_of(w, want)) == 0)
 		return 0;
 	l->owners[fd] = NULL;
 	return -1;
@@ -239,33 +223,35 @@ loop_want(struct loop *l, struct loop_watch *w, unsigned want)
 {
 	short events = events_of(w, want);
 
-	assert(w->slot != 0);
-	if (events & ~set_of(l, w)->polls[place_of(w)].events)
+	assert(w->set);
+	if (events & ~w->set->polls[w->place].events)
 		stir(l, w);
-	set_of(l, w)->polls[place_of(w)].events = events;
+	w->set->polls[w->place].events = events;
+	if (want == WANT_HANGUP && w->cools && !w->hinted && w->set == &l->hot)
+		set_change(l, w, &l->aside);
 }
 
 void
 loop_remove(struct loop *l, struct loop_watch *w)
 {
-	if (w->slot == 0)
+	if (!w->set)
 		return;
 	assert(l->owners[w->fd] == w);
-	set_fill(l, set_of(l, w), place_of(w));
+	set_fill(l, w->set, w->place);
 	l->owners[w->fd] = NULL;
-	w->slot = 0;
+	w->set = NULL;
 }
 
 bool
 loop_has(const struct loop_watch *w)
 {
-	return w->slot != 0;
+	return w->set != NULL;
 }
 
 bool
-loop_polls(const struct loop_watch *w)
+loop_polls(const struct loop *l, const struct loop_watch *w)
 {
-	return w->slot > 0;
+	return w->set == &l->hot;
 }
 
 static void
@@ -376,6 +362,8 @@ sleep_ms(const struct loop *l, int max_ms)
 
 	if (l->later || l->stopped)
 		return 0;
+	if (l->aside.n > 0 && l->round_ms + COOL_MS < due)
+		due = l->round_ms + COOL_MS;
 	if (l->n_timers > 0 && l->heap[0]->key < due)
 		due = l->heap[0]->key;
 	if (due == UINT64_MAX)
@@ -466,7 +454,7 @@ poll_some(struct pollfd *polls, size_t count, int wait_ms)
 
 /* Those from `from` on up to `to`. */
 static void
-dispatch(struct loop *l, struct set *s, size_t from, size_t to)
+dispatch(struct loop *l, struct loop_set *s, size_t from, size_t to)
 {
 	for (size_t i = to; i-- > from;) {
 		struct loop_watch *w;
@@ -491,6 +479,16 @@ on_hints(struct loop_watch *w, unsigned ready)
 	(void)w, (void)ready;
 }
 
+/* It leaves at the next poll, if it is not ready then. */
+static void
+give_hints(struct loop *l, struct loop_watch *w)
+{
+	w->hinted = hints_on(w->fd) == 0;
+	w->cools = w->hinted; /* where it is refused, not to be asked for again */
+	if (w->hinted)
+		l->hot.polls[w->place].events |= HINTED;
+}
+
 int
 loop_hints(struct loop *l)
 {
@@ -499,11 +497,18 @@ loop_hints(struct loop *l)
 	if (fd < 0)
 		return -1;
 	l->hints = (struct loop_watch){ .fd = fd, .on_ready = on_hints };
-	if (loop_add(l, &l->hints, WANT_READ) == 0)
-		return 0;
-	close(fd);
-	errno = ENOMEM;
-	return -1;
+	if (loop_add(l, &l->hints, WANT_READ) < 0) {
+		close(fd);
+		errno = ENOMEM;
+		return -1;
+	}
+	for (size_t i = 0; i < l->hot.n; i++) {
+		struct loop_watch *w = l->owners[l->hot.polls[i].fd];
+
+		if (w->cools)
+			give_hints(l, w);
+	}
+	return 0;
 }
 
 /* There may be something to be found at this descriptor; or it is another's by now. */
@@ -515,16 +520,16 @@ follow(struct loop *l, int fd)
 	if (!w || !w->hinted)
 		return;
 	stir(l, w);
-	set_of(l, w)->polls[place_of(w)].events |= STAYS;
+	w->set->polls[w->place].events |= STAYS;
 	if (w->round != l->round)
 		w->hints = 0;
 	w->round = l->round;
 	w->hints += w->hints < UINT8_MAX;
-	if (w->hints < BUSY || w->hints * (HINT / 2) < l->last_polls || w->slot < 0 ||
+	if (w->hints < BUSY || w->hints * (HINT / 2) < l->last_polls || w->set != &l->hot ||
 		hints_off(fd) != 0)
 		return;
 	w->hinted = false;
-	l->hot.polls[place_of(w)].events &= ~HINTED;
+	l->hot.polls[w->place].events &= ~HINTED;
 }
 
 /* Those of whom there are hints are polled as well. */
@@ -538,7 +543,7 @@ take_hints(struct loop *l)
 
 	if (!loop_has(&l->hints))
 		return;
-	entry = &l->hot.polls[place_of(&l->hints)];
+	entry = &l->hot.polls[l->hints.place];
 	if (!entry->revents)
 		return;
 	entry->revents = 0;
@@ -562,7 +567,7 @@ leave(struct loop *l)
 		struct pollfd *p = &l->hot.polls[i];
 
 		if (!p->revents && (p->events & (HINTED | POLLOUT | STAYS)) == HINTED)
-			set_change(l, l->owners[p->fd]);
+			set_change(l, l->owners[p->fd], &l->cold);
 		else
 			p->events &= ~STAYS;
 	}
@@ -591,7 +596,7 @@ share(size_t n, uint64_t *last_ms, uint64_t period_ms, size_t least)
 static void
 sweep(struct loop *l)
 {
-	struct set *s = &l->cold;
+	struct loop_set *s = &l->cold;
 	size_t some = share(s->n, &l->swept_ms, SWEEP_MS, SLICE), to = l->sweep_hand, from;
 
 	if (some == 0)
@@ -602,16 +607,6 @@ sweep(struct loop *l)
 	l->sweep_hand = from;
 	poll_some(s->polls + from, to - from, 0);
 	dispatch(l, s, from, to);
-}
-
-/* It leaves at the next poll, if it is not ready then. */
-static void
-give_hints(struct loop *l, struct loop_watch *w)
-{
-	w->hinted = hints_on(w->fd) == 0;
-	w->cools = w->hinted; /* where it is refused, not to be asked for again */
-	if (w->hinted)
-		l->hot.polls[place_of(w)].events |= HINTED;
 }
 
 /* Who was told so little since the last look that hints cost less than polling him gets them. */
@@ -649,6 +644,8 @@ look(struct loop *l)
 		l->round++;
 		l->last_polls = l->polls;
 		l->polls = 0;
+		for (size_t i = l->aside.n; i-- > 0;)
+			set_change(l, l->owners[l->aside.polls[i].fd], &l->hot);
 	}
 	sweep(l);
 	cool(l);

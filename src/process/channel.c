@@ -71,7 +71,7 @@ int
 channel_watch(struct channel *c, struct loop *l, int fd)
 {
 	c->loop = l;
-	c->watch = (struct loop_watch){ .fd = fd, .on_ready = on_message };
+	c->watch = (struct loop_watch){ .fd = fd, .on_ready = on_message, .cools = true };
 	return loop_add(l, &c->watch, WANT_READ);
 }
 

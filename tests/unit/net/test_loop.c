@@ -554,7 +554,7 @@ polled(void)
 	unsigned n = 0;
 
 	for (int i = 0; i < MANY; i++)
-		n += loop_has(&peers[i].watch) && loop_polls(&peers[i].watch);
+		n += loop_has(&peers[i].watch) && loop_polls(loop, &peers[i].watch);
 	return n;
 }
 
@@ -832,6 +832,58 @@ START_TEST(test_who_is_told_seldom_beside_the_polls_is_not_polled)
 }
 END_TEST
 
+/* Who waits for nothing but the end is not polled with the others at first; it is told in any case,
+ * though nothing else wakes the loop. */
+START_TEST(test_who_waits_for_the_end_stands_aside)
+{
+	open_all(WANT_READ);
+	for (int i = 0; i < MANY; i++)
+		peers[i].watch.cools = i > 0;
+	for (int i = 0; i < 3; i++)
+		loop_want(loop, &peers[i].watch, WANT_HANGUP);
+	ck_assert_uint_eq(polled(), MANY - 2);
+	say(1);
+	loop_want(loop, &peers[1].watch, WANT_READ); /* asked anew: polled at once */
+	ck_assert_uint_eq(polled(), MANY - 1);
+	loop_turn(loop, -1);
+	ck_assert_uint_eq(peers[1].told, 1);
+	loop_want(loop, &peers[1].watch, WANT_HANGUP);
+	loop_remove(loop, &peers[1].watch);
+	ck_assert(!loop_has(&peers[1].watch));
+	shutdown(peers[2].far, SHUT_WR);
+	while (peers[2].told == 0)
+		loop_turn(loop, -1);
+	ck_assert_uint_eq(peers[2].ready, READY_HANGUP);
+	ck_assert_uint_eq(polled(), MANY - 1);
+	ck_assert_uint_eq(n_order, 2);
+	close_all();
+}
+END_TEST
+
+/* Few as they are, who was there before the hints is polled no more. */
+START_TEST(test_hints_for_those_that_are_there)
+{
+	loop = loop_new(4);
+	peer_open(&peers[0], WANT_READ);
+	peer_open(&peers[1], WANT_READ);
+	peers[0].watch.cools = true;
+	ck_assert_int_eq(loop_hints(loop), 0);
+	loop_turn(loop, 0);
+	ck_assert(!loop_polls(loop, &peers[0].watch));
+	ck_assert(loop_polls(loop, &peers[1].watch));
+	n_order = 0;
+	say(0);
+	loop_turn(loop, -1);
+	ck_assert_uint_eq(peers[0].told, 1);
+	for (int i = 0; i < 2; i++) {
+		loop_remove(loop, &peers[i].watch);
+		close(peers[i].watch.fd);
+		close(peers[i].far);
+	}
+	loop_free(loop);
+}
+END_TEST
+
 /* What no hints are to be had of is polled. */
 START_TEST(test_refused_hints)
 {
@@ -876,4 +928,6 @@ UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal
 	test_a_hint_for_one_that_has_gone, test_who_removes_others_while_hints_are_told,
 	test_lost_hints, test_without_a_hint_it_is_found_all_the_same,
 	test_who_is_busy_is_polled_without_hints,
-	test_who_is_told_seldom_beside_the_polls_is_not_polled, test_refused_hints)
+	test_who_is_told_seldom_beside_the_polls_is_not_polled,
+	test_who_waits_for_the_end_stands_aside, test_hints_for_those_that_are_there,
+	test_refused_hints)
