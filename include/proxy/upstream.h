@@ -43,6 +43,7 @@ struct upstream_message {
 
 enum upstream_state {
 	UPSTREAM_IDLE,
+	UPSTREAM_STARTING,
 	UPSTREAM_RESOLVING,
 	UPSTREAM_CONNECTING,
 	UPSTREAM_HANDSHAKING,
@@ -57,6 +58,7 @@ struct upstream {
 	void *owner;
 	struct link *link;
 	struct loop_timer timer;
+	struct loop_later begin;
 	uint64_t connect_due_ms, phase_due_ms, total_due_ms; /* 0: none */
 	struct upstream_message message;
 	size_t sent;    /* bytes of the parts sent */
@@ -71,7 +73,8 @@ struct upstream {
 	uint64_t connected_us; /* clock_us when the connection was ready */
 };
 
-/* Begin. ops->failed may be told before this returns. */
+/* Begin, at the end of this turn of the loop. `u` has been used for an attempt before, or is zero.
+ */
 void upstream_start(struct upstream *u, struct proxy *p, const struct conf_provider *provider,
 	const struct upstream_ops *ops, void *owner, const struct upstream_message *m);
 /* The next piece of a body that streams. What cannot be sent at once is queued. */

@@ -4,6 +4,9 @@
  *     start --> RESOLVING --> CONNECTING --> HANDSHAKING --> TALKING --> done | failed
  *         `---------- a pooled connection -------------------^
  *
+ * It begins at the end of the turn: so the requests of a turn leave together, and providers (or the
+ * network) are woken once for them, not once for each.
+ *
  * While TALKING the request is sent and the reply read independently: a provider may answer before
  * it has the whole request, then the connection is not used again. A pooled connection that ends
  * before any byte of a reply is taken as one that the provider had closed while it was idle: the
@@ -666,24 +669,38 @@ connect_begin(struct upstream *u)
 		fail(u, UPSTREAM_FULL);
 }
 
-void
-upstream_start(struct upstream *u, struct proxy *p, const struct conf_provider *provider,
-	const struct upstream_ops *ops, void *owner, const struct upstream_message *m)
+static void
+upstream_begin(struct loop_later *later)
 {
-	*u = (struct upstream){ .proxy = p,
-		.provider = provider,
-		.ops = ops,
-		.owner = owner,
-		.message = *m,
-		.timer.on_due = upstream_on_due };
+	struct upstream *u = (struct upstream *)((char *)later - offsetof(struct upstream, begin));
+
+	if (u->state != UPSTREAM_STARTING)
+		return;
 	u->state = UPSTREAM_CONNECTING;
-	if (provider->timeouts.total_ms > 0)
-		u->total_due_ms = clock_ms() + provider->timeouts.total_ms;
-	if (m->replayable)
-		u->link = pool_take(&p->pools[provider->index]);
+	if (u->message.replayable)
+		u->link = pool_take(&u->proxy->pools[u->provider->index]);
 	u->reused = u->link != NULL;
 	if (u->reused)
 		talk(u);
 	else
 		connect_begin(u);
+}
+
+void
+upstream_start(struct upstream *u, struct proxy *p, const struct conf_provider *provider,
+	const struct upstream_ops *ops, void *owner, const struct upstream_message *m)
+{
+	struct loop_later begin = { .run = upstream_begin, .next = u->begin.next };
+
+	*u = (struct upstream){ .proxy = p,
+		.provider = provider,
+		.ops = ops,
+		.owner = owner,
+		.message = *m,
+		.timer.on_due = upstream_on_due,
+		.begin = begin,
+		.state = UPSTREAM_STARTING };
+	if (provider->timeouts.total_ms > 0)
+		u->total_due_ms = clock_ms() + provider->timeouts.total_ms;
+	loop_later(p->loop, &u->begin);
 }
