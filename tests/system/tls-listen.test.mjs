@@ -454,7 +454,7 @@ scenario('a client that goes away while it waits is noticed, however it goes', a
 });
 
 scenario('a close_notify that comes together with the request is noticed too', async (s) => {
-	const provider = await s.peer();
+	const provider = await s.peer(); // it never answers
 	const d = await s.daemon(config({ providers: { p: { base_url: `${provider.url}/v1`, models: ['m'] } } }));
 	for (const version of versions) {
 		const { socket, raw } = await closable(s, d.listeners[0].port, version);
@@ -463,8 +463,6 @@ scenario('a close_notify that comes together with the request is noticed too', a
 		socket.end();
 		await new Promise((done) => socket.once('finish', done));
 		raw.uncork();
-		const { conn } = await provider.request();
-		await conn.closed();
 	}
 	await until(() => d.access.filter((l) => l.end === 'client_gone').length === versions.length, 'both were noticed');
 });
