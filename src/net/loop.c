@@ -8,22 +8,20 @@
  * is replaced by one already served, whose readiness is cleared before its handler runs. So nobody
  * is told twice and nobody after his removal.
  *
- * A poll costs by the descriptor, and several times as much when it sleeps. So only the hot set is
+ * A poll costs by the descriptor, and several times as much when it sleeps: only the hot set is
  * polled. Who is told seldom, beside how often he is polled, gets hints (net/hints) and leaves for
  * the cold one as soon as a poll finds him not ready; nothing is missed, for what comes after that
  * poll makes a hint. A hint brings him back, to be polled in the same turn: what is told is what
- * poll found, as ever. Who gets hints all the time goes on without them. Where hints were lost, all
- * the cold set is polled once, and a part of it all the time lest a stream hang on one signal. Who
- * waits for nothing but that his peer goes, as a client does whose reply is on its way, stands
- * aside until the round (COOL_MS) is over: most replies come before.
+ * poll found. Where hints were lost, all the cold set is polled once, and a part of it all the time
+ * lest a stream hang on one signal. Who waits for nothing but that his peer goes, as a client does
+ * whose reply is on its way, stands aside until the round is over: most replies come before.
  *
  * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`, to 0 where
  * it rests; when its old key comes up, it is put back with the new one: it costs two stores.
  *
  * A turn: poll - refresh the clock - hints - dispatch - looks at the sets - timers - deferred
- * work. Nothing fails but the growth of an array: loop_add then returns -1; heap room is made when
- * a timer enters, and a process without memory for a pointer aborts. Where poll refuses (a lowered
- * limit of descriptors, no memory) the loop goes on in parts and never spins.
+ * work. Nothing fails but the growth of an array: loop_add then returns -1; for a timer the process
+ * aborts. Where poll refuses (a lowered limit, no memory) the loop goes on in parts.
  */
 #include "net/loop.h"
 
