@@ -23,6 +23,7 @@ struct sink {
 	struct str where; /* as configured; borrowed, must outlive the sink */
 	char *pending;    /* lines gathered for one write */
 	size_t pending_len;
+	struct sink_lines *shared; /* where pending lies, when another process is to find it */
 	size_t rest;   /* bytes at the front of pending: the end of a line that went out in part */
 	uint64_t lost; /* lines that could not be written */
 	int64_t tried_s; /* syslog: when a connection was last tried, monotonic seconds */
@@ -33,7 +34,8 @@ struct sink {
 int sink_open(struct sink *s, struct str where);
 void sink_close(struct sink *s);
 /* Queue a line (with its newline; at most 64 KiB); written by sink_flush or when 32 KiB are
- * gathered. `level` matters to syslog. */
+ * gathered, elsewhere than in a file before they are more than PIPE_BUF. `level` matters to
+ * syslog. */
 void sink_line(struct sink *s, enum log_level level, struct str line);
 /* Write what is gathered: one write for a regular file, pieces of at most PIPE_BUF (whole lines
  * where they fit) for a pipe. */
@@ -43,6 +45,22 @@ bool sink_is_path(const struct sink *s);
 /* Put an open descriptor in the place of the sink's own, flushing first; the old one is closed.
  * Takes `fd` over. */
 void sink_replace(struct sink *s, int fd);
+
+/*
+ * Lines that outlive the process which gathers them: a parent makes memory for them before it
+ * forks, the child gathers there, and when the child is dead the parent writes what it finds: the
+ * whole lines that the child had not handed to the system yet.
+ */
+struct sink_lines;
+/* NULL with errno. */
+struct sink_lines *sink_lines_new(void);
+/* NULL is harmless. */
+void sink_lines_free(struct sink_lines *l);
+/* In the child: gather in `l`, which must outlive the sink. For one that gathers (s->pending). */
+void sink_share(struct sink *s, struct sink_lines *l);
+/* In the parent: write to its own sink `s` what a dead child has left in `l`. How many of these
+ * lines were lost. */
+uint64_t sink_inherit(const struct sink *s, struct sink_lines *l);
 
 /* For tests: the socket that "syslog" sends to, instead of /dev/log. */
 void sink_syslog_path(const char *path);

@@ -31,6 +31,7 @@ struct child {
 	enum child_kind kind;
 	pid_t pid;
 	struct row *row;            /* a worker's */
+	struct sink_lines *lines;   /* of its access log; NULL: it gathers none */
 	struct loop_watch watch;    /* the master's end of its channel */
 	struct loop_timer deadline; /* to be ready */
 	uint64_t born_ms;

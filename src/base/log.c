@@ -1,22 +1,25 @@
 /*
  * log: sinks, and the daemon's own log on top of one.
  *
- * Called by everybody (log_at) and by the worker (the access log's sink, flushed once a turn).
- * Nothing here waits on a peer: a pipe and a terminal are opened anew so that O_NONBLOCK is on a
- * description of our own, a socket is sent to with MSG_DONTWAIT, syslog is a datagram. Only a
- * regular file is written as it is.
+ * Called by everybody (log_at) and by the worker (the access log's sink). Nothing here waits on a
+ * peer: a pipe and a terminal are opened anew so that O_NONBLOCK is on a description of our own, a
+ * socket is sent to with MSG_DONTWAIT, syslog is a datagram. A regular file is written as it is.
  *
  * Lines gather in `pending` and go out in pieces: all at once to a file; elsewhere whole lines of
  * at most PIPE_BUF together, which a pipe takes wholly or not at all, so that the lines of several
  * processes never mix. What is refused is dropped and counted in `lost`. A long line that was
- * written in part leaves its `rest` at the front of pending:
+ * written in part leaves its `rest` at the front, so that the next never begins in its middle. In
+ * a file others may write behind what a full disk has left of a line: that is taken back. SIGPIPE
+ * and SIGXFSZ are taken to be ignored. The log is below net/: it tells time and selects by itself.
  *
  *     pending:  [ rest of a line begun ][ line ][ line ] ...
  *
- * so that the next line never begins in the middle of another. In a file others may write behind
- * what a full disk has left of a line: that is taken back. SIGPIPE and SIGXFSZ are taken to be
- * ignored.
- * The log is below net/: it reads the clock and selects by itself.
+ * A worker's pending is shared with the master, which writes what a dead one left there. A line is
+ * in it once it is before `to`, stored when all its bytes are there, and no more once it is before
+ * `from`, stored ahead of the write: so none is written twice. Killed between that store and the
+ * kernel's first look at the call, less than a microsecond of a batch, a worker takes the batch
+ * with it; killed while a file takes several pages, those that are still to come, as ever. Stored
+ * behind the write it would be a batch twice for every death in a call that may sleep.
  */
 #include "base/log.h"
 
@@ -25,6 +28,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/select.h>
@@ -36,6 +40,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/shm.h"
 
 enum kind {
 	KIND_OFF,
@@ -47,6 +52,13 @@ enum kind {
 };
 
 enum { LINE_MAX_BYTES = 65536, GATHER = 32768, PENDING = 2 * LINE_MAX_BYTES, MESSAGE_MAX = 4096 };
+
+/* What bytes[from, to) holds is whole lines, but for the first when it is a `rest`, which begins at
+ * 0; nothing where `to` is not past `from`. */
+struct sink_lines {
+	_Atomic uint32_t from, to, rest;
+	char bytes[PENDING];
+};
 
 static const struct {
 	const char *word;
@@ -201,15 +213,40 @@ sink_open(struct sink *s, struct str where)
 	return 0;
 }
 
+/* For who looks at what a dead process has left the compiler's order is the order. */
+static void
+mark(_Atomic uint32_t *word, size_t value)
+{
+	atomic_store_explicit(word, (uint32_t)value, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Of all that is gathered only the rest of a line stays, which is at `p`. */
+static void
+pending_cut(struct sink *s, const char *p)
+{
+	if (s->shared != NULL)
+		mark(&s->shared->to, 0);
+	if (s->rest > 0)
+		memmove(s->pending, p, s->rest);
+	s->pending_len = s->rest;
+	if (s->shared == NULL)
+		return;
+	mark(&s->shared->rest, s->rest);
+	mark(&s->shared->from, 0);
+	mark(&s->shared->to, s->rest);
+}
+
 void
 sink_close(struct sink *s)
 {
 	sink_flush(s);
 	if (s->fd >= 0)
 		close(s->fd);
-	if (s->pending != NULL)
+	if (s->pending != NULL && s->shared == NULL)
 		mem_put(s->pending, PENDING);
 	s->pending = NULL;
+	s->shared = NULL;
 	s->pending_len = s->rest = 0;
 	s->fd = -1;
 	s->kind = KIND_OFF;
@@ -221,7 +258,8 @@ sink_replace(struct sink *s, int fd)
 	sink_flush(s);
 	if (s->rest > 0)
 		s->lost++;
-	s->pending_len = s->rest = 0;
+	s->rest = 0;
+	pending_cut(s, NULL);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = fd;
@@ -264,6 +302,15 @@ piece_write(const struct sink *s, const char *p, size_t len)
 	return n;
 }
 
+/* The bytes of the line at `p`, with its newline. */
+static size_t
+line_len(const char *p, size_t len)
+{
+	const char *end = memchr(p, '\n', len);
+
+	return end != NULL ? (size_t)(end - p) + 1 : len;
+}
+
 /*
  * How much of `p` goes into one write: for a file everything; else the rest of a line begun, or the
  * whole lines that PIPE_BUF holds, or one line that is longer. A descriptor that may block is never
@@ -278,7 +325,7 @@ piece_len(const struct sink *s, const char *p, size_t len, size_t rest)
 		size_t whole = PIPE_BUF;
 		while (whole > 0 && p[whole - 1] != '\n')
 			whole--;
-		len = whole > 0 ? whole : (size_t)((const char *)memchr(p, '\n', len) - p) + 1;
+		len = whole > 0 ? whole : line_len(p, len);
 	} else if (rest > 0) {
 		len = rest;
 	}
@@ -291,7 +338,7 @@ line_rest(const char *p, size_t len)
 {
 	if (len == 0 || p[-1] == '\n')
 		return 0;
-	return (size_t)((const char *)memchr(p, '\n', len) - p) + 1;
+	return line_len(p, len);
 }
 
 /*
@@ -329,7 +376,7 @@ lines_in(const char *p, size_t len)
 	size_t n = 0;
 
 	for (const char *end = p + len; p < end; n++)
-		p = (const char *)memchr(p, '\n', (size_t)(end - p)) + 1;
+		p += line_len(p, (size_t)(end - p));
 	return n;
 }
 
@@ -343,6 +390,8 @@ sink_flush(struct sink *s)
 		return;
 	while (at < s->pending_len) {
 		size_t len = piece_len(s, s->pending + at, s->pending_len - at, s->rest);
+		if (s->shared != NULL)
+			mark(&s->shared->from, at + len);
 		ssize_t n = piece_write(s, s->pending + at, len);
 		if (n < 0) {
 			gone = errno == EPIPE || errno == ECONNRESET || errno == EBADF;
@@ -367,9 +416,7 @@ sink_flush(struct sink *s)
 		s->lost++;
 	}
 	s->lost += lines_in(s->pending + at + s->rest, s->pending_len - at - s->rest);
-	if (s->rest > 0)
-		memmove(s->pending, s->pending + at, s->rest);
-	s->pending_len = s->rest;
+	pending_cut(s, s->pending + at);
 }
 
 /* One datagram, as syslog(3) sends it; a connection that was lost is made anew and the line sent
@@ -416,12 +463,56 @@ sink_line(struct sink *s, enum log_level level, struct str line)
 		return;
 	}
 	assert(line.len <= LINE_MAX_BYTES && line.p[line.len - 1] == '\n');
-	if (s->pending_len + line.len > PENDING)
+	if (s->pending_len + line.len > (s->kind == KIND_FILE ? PENDING : PIPE_BUF))
 		sink_flush(s);
 	memcpy(s->pending + s->pending_len, line.p, line.len);
 	s->pending_len += line.len;
+	if (s->shared != NULL)
+		mark(&s->shared->to, s->pending_len);
 	if (s->pending_len >= GATHER)
 		sink_flush(s);
+}
+
+/*
+ * Lines that outlive their process
+ */
+
+struct sink_lines *
+sink_lines_new(void)
+{
+	return shm_pages(sizeof(struct sink_lines));
+}
+
+void
+sink_lines_free(struct sink_lines *l)
+{
+	if (l != NULL)
+		shm_pages_free(l, sizeof *l);
+}
+
+void
+sink_share(struct sink *s, struct sink_lines *l)
+{
+	mem_put(s->pending, PENDING);
+	s->pending = l->bytes;
+	s->shared = l;
+}
+
+/* Whatever the child has written there: nothing outside is read. */
+uint64_t
+sink_inherit(const struct sink *s, struct sink_lines *l)
+{
+	size_t from = atomic_load(&l->from), to = atomic_load(&l->to), rest = atomic_load(&l->rest);
+	struct sink heir = *s;
+
+	if (from >= to || to > PENDING)
+		return 0;
+	heir.pending = l->bytes + from;
+	heir.pending_len = to - from;
+	heir.rest = from == 0 && rest <= to ? rest : 0;
+	heir.lost = 0;
+	sink_flush(&heir);
+	return heir.lost + (heir.rest > 0);
 }
 
 /*

@@ -51,8 +51,10 @@ let_go(struct family *f, const struct child *self)
 	const struct generation *own = self->generation;
 	loop_free(f->loop);
 	close(self->watch.fd);
-	for (struct child *c = f->children; c != NULL; c = c->next)
+	for (struct child *c = f->children; c != NULL; c = c->next) {
 		close(c->watch.fd);
+		sink_lines_free(c->lines);
+	}
 	sockets_keep(&f->sockets, self->kind == CHILD_WORKER ? &own->claim : NULL);
 	pidfile_forget(&f->pid);
 	pidfile_forget(&f->coming_pid);
@@ -96,6 +98,8 @@ child_run(struct family *f, const struct child *self, int channel)
 		};
 		return resolver_run(&start);
 	}
+	if (self->lines != NULL)
+		sink_share(&g->access, self->lines);
 	const struct worker_start start = {
 		.service.conf = g->conf,
 		.service.sockets = g->claim.sockets,
@@ -152,6 +156,34 @@ on_deadline(struct loop_timer *t)
 	kill(c->pid, SIGKILL);
 }
 
+/* Undo child_new. */
+static void
+child_discard(struct child *c, int channel)
+{
+	if (c->watch.fd >= 0) {
+		close(c->watch.fd);
+		close(channel);
+	}
+	if (c->row != NULL)
+		scoreboard_release(c->row);
+	sink_lines_free(c->lines);
+	mem_put(c, sizeof *c);
+}
+
+/* What only a worker has. 0, or -1 with a reason in *why. */
+static int
+worker_new(struct family *f, struct child *c, const char **why)
+{
+	struct generation *g = c->generation;
+	*why = "every row of the scoreboard is taken";
+	if ((c->row = scoreboard_claim(f->board, g->number)) == NULL)
+		return -1;
+	if (g->access.pending == NULL || (c->lines = sink_lines_new()) != NULL)
+		return 0;
+	*why = strerror(errno);
+	return -1;
+}
+
 /* Everything but the process. NULL with a reason in *why. */
 static struct child *
 child_new(struct family *f, struct slot *s, int *channel, const char **why)
@@ -168,29 +200,13 @@ child_new(struct family *f, struct slot *s, int *channel, const char **why)
 	c->kind = s == &s->generation->resolver ? CHILD_RESOLVER : CHILD_WORKER;
 	c->watch = (struct loop_watch){ .fd = -1, .on_ready = on_channel };
 	c->deadline.on_due = on_deadline;
-	*why = "every row of the scoreboard is taken";
-	if (c->kind == CHILD_WORKER &&
-		(c->row = scoreboard_claim(f->board, c->generation->number)) == NULL)
-		goto out;
-	if (channel_pair(&c->watch.fd, channel) == 0)
-		return c;
-	*why = strerror(errno);
-	if (c->row != NULL)
-		scoreboard_release(c->row);
-out:
-	mem_put(c, sizeof *c);
+	if (c->kind == CHILD_RESOLVER || worker_new(f, c, why) == 0) {
+		if (channel_pair(&c->watch.fd, channel) == 0)
+			return c;
+		*why = strerror(errno);
+	}
+	child_discard(c, -1);
 	return NULL;
-}
-
-/* Undo child_new. */
-static void
-child_discard(struct child *c, int channel)
-{
-	close(c->watch.fd);
-	close(channel);
-	if (c->row != NULL)
-		scoreboard_release(c->row);
-	mem_put(c, sizeof *c);
 }
 
 /* The process; -1 with errno. */

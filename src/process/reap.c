@@ -1,10 +1,11 @@
 /*
  * reap: deaths.
  *
- * Every child that dies gets one line in the log: who, which generation, how, how old. The
- * connections that it still had, as its row says, are counted as closed by its death. Then the row
- * goes back to the scoreboard, and only now, when its pid has been waited for, may another worker
- * have it. Whether somebody takes the dead one's place:
+ * Every child that dies gets one line in the log: who, which generation, how, how old. What lines
+ * of the access log it had gathered are written. The connections that it still had, as its row
+ * says, are counted as closed by its death. Then the row goes back to the scoreboard, and only now,
+ * when its pid has been waited for, may another worker have it. Whether somebody takes the dead
+ * one's place:
  *
  *	generation   worker                                      resolver
  *	STARTING     no: the start fails or goes on without it   yes
@@ -132,6 +133,20 @@ inherit(struct family *f, const struct child *c, int status, uint64_t age_ms)
 	}
 }
 
+/* Lines of the access log that it had gathered go to that log as it is now. */
+static void
+inherit_lines(const struct child *c)
+{
+	if (c->lines == NULL)
+		return;
+	uint64_t lost = sink_inherit(&c->generation->access, c->lines);
+	sink_lines_free(c->lines);
+	if (lost == 0)
+		return;
+	ROW_ADD(c->row->lines_lost, lost);
+	log_warn("%llu lines of the access log were lost", (unsigned long long)lost);
+}
+
 static void
 bury(struct family *f, struct child *c, int status)
 {
@@ -139,6 +154,7 @@ bury(struct family *f, struct child *c, int status)
 	loop_remove(f->loop, &c->watch);
 	loop_timer_clear(f->loop, &c->deadline);
 	close(c->watch.fd);
+	inherit_lines(c);
 	if (c->row != NULL) {
 		count_lost(f, SIDE_CLIENT, ROW_GET(c->row->clients));
 		count_lost(f, SIDE_UPSTREAM, ROW_GET(c->row->upstreams));
