@@ -55,7 +55,7 @@ struct proxy {
 	struct arena event;   /* tokens of a stream's event being translated */
 	struct buf made;      /* and what it became, until it is sent */
 	uint64_t random;
-	struct loop_later log_flush; /* asked for by whoever wrote a line: one write a turn */
+	struct loop_timer log_flush; /* set by the first of the lines that are written together */
 };
 
 /* A pseudo-random number; good for choices, not for secrets. */

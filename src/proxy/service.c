@@ -31,9 +31,10 @@ struct service {
 };
 
 static void
-flush_log(struct loop_later *later)
+flush_log(struct loop_timer *t)
 {
-	struct proxy *p = (struct proxy *)((char *)later - offsetof(struct proxy, log_flush));
+	const struct proxy *p =
+		(const struct proxy *)((char *)t - offsetof(struct proxy, log_flush));
 
 	sink_flush(p->access);
 }
@@ -54,7 +55,7 @@ proxy_open(struct proxy *p, const struct service_start *start)
 		.access = start->access,
 		.started_s = start->started_s,
 		.pid = getpid(),
-		.log_flush.run = flush_log };
+		.log_flush.on_due = flush_log };
 	p->scratch = mem_boot_pages(PROXY_READ);
 	p->fields = mem_boot(c->limits.headers * sizeof *p->fields);
 	arena_init(&p->event, c->limits.event_bytes + c->limits.reply_bytes);
@@ -176,6 +177,7 @@ service_close(struct service *s)
 		loop_turn(s->proxy.loop, 0); /* the deferred frees; the worker's timers still run */
 	pool_close_all(&s->proxy);
 	series_close(&s->proxy.counts);
+	loop_timer_clear(s->proxy.loop, &s->proxy.log_flush);
 	sink_flush(s->proxy.access);
 	buf_free(&s->proxy.text);
 	arena_free(&s->proxy.event);

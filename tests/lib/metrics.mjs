@@ -25,9 +25,9 @@ class Meter {
 	constructor(daemon) {
 		this.#daemon = daemon;
 	}
-	async text() {
+	async text(headers = {}) {
 		this.#conn ??= await connect(this.#daemon, { name: 'the meter' });
-		const got = await this.#conn.exchange({ path: '/metrics' });
+		const got = await this.#conn.exchange({ path: '/metrics', headers });
 		assert.equal(got?.status, 200);
 		return got.text;
 	}

@@ -110,7 +110,7 @@ scenario('a request in a row waits for the reply before it; after Connection: cl
 	assert.equal((await client.readReply()).header('connection'), 'close');
 	assert.equal(await client.closed(), 'end');
 	assert.ok(await conn.silent(50), 'the third is not asked');
-	assert.equal(d.access.length, 2);
+	assert.equal((await until(() => d.access.length >= 2 && d.access, 'there are two lines')).length, 2);
 });
 
 scenario('Expect: 100-continue', async (s) => {
@@ -346,7 +346,9 @@ scenario('slow heads and bodies are a 408, idle connections just end', async (s)
 		await sending;
 	}
 	await trickling;
-	assert.ok(d.access.filter((line) => line.status === 408).every((line) => line.end === 'refused'));
+	const lines = () => d.access.filter((line) => line.status === 408);
+	await until(() => lines().length === 7, 'each has its line');
+	assert.ok(lines().every((line) => line.end === 'refused'));
 });
 
 scenario('limits.connections: the oldest unfinished head goes, then the oldest idle one, then 503', async (s) => {

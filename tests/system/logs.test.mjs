@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { scenario, until } from '../lib/scenario.mjs';
 import { Load } from '../lib/load.mjs';
 import { reply } from '../lib/peer.mjs';
-import { descriptors, workers } from '../lib/processes.mjs';
+import { descriptors, mappings, workers } from '../lib/processes.mjs';
 
 const echo = { dialect: 'echo', models: ['echo'], echo: { interval: 0.005 } };
 const named = { dialect: 'openai', base_url: 'http://localhost:9/v1', models: ['named'] };
@@ -108,6 +108,119 @@ scenario('log files renamed under load: no line is lost, and all processes write
 	await until(() => d.survivors().length === 0, 'all have ended');
 	await d.waitExit();
 });
+
+// What a reader of the access log finds: how often each request stands there, every line being whole.
+const counted = (text) => {
+	const times = new Map();
+	for (const { request_id: id } of lines(text).map((line) => JSON.parse(line)))
+		times.set(id, (times.get(id) ?? 0) + 1);
+	return times;
+};
+
+// Memory that a process shares with those that it was forked from, and they with it.
+const shared = (pid) => mappings(pid).filter((m) => /^\S+ rw-s .*\/dev\/zero \(deleted\)\n/.test(m)).length;
+
+scenario('the lines of a worker are shared with its master alone, and freed after it', async (s) => {
+	const d = await withFiles(s, () => ({ workers: 4 }));
+	const others = shared(d.pid) - 4;
+	const assertShared = () => {
+		const pids = workers(d);
+		assert.deepEqual([d.pid, ...pids].map(shared), [others + 4, ...pids.map(() => others + 1)]);
+	};
+	assertShared();
+	for (let generation = 2; generation < 12; generation++) {
+		process.kill(workers(d)[0], 'SIGKILL');
+		d.signal('SIGHUP');
+		await d.waitLog(new RegExp(`ready: 4 workers, generation ${generation}\\n`));
+		await until(() => d.children().length === 5, 'the old ones have gone'); // a resolver
+	}
+	assertShared();
+});
+
+scenario('a worker killed right after its replies: their lines are there, once', async (s) => {
+	const d = await withFiles(s, () => ({ workers: 6 }));
+	const ids = [];
+	for (const victim of workers(d)) {
+		// On each worker some, about which nobody knows.
+		const conns = await Promise.all(Array.from({ length: 12 }, () => s.connect(d)));
+		await Promise.all(conns.map(async (conn) => {
+			const id = `r-${ids.length}`;
+			ids.push(id);
+			assert.equal((await conn.exchange({ ...chat, headers: { 'x-request-id': id } })).status, 200);
+		}));
+		// Who waits has nothing more to do for them.
+		await until(() => d.processes().find((p) => p.pid === victim).state === 'S', 'the worker waits');
+		process.kill(victim, 'SIGKILL');
+		await d.waitLog(new RegExp(`\\(pid ${victim}, generation 1\\) was killed by signal 9`));
+		conns.forEach((conn) => conn.destroy());
+	}
+	d.signal('SIGTERM');
+	await d.waitExit();
+	const times = counted(readFileSync(join(d.dir, 'access'), 'utf8'));
+	assert.deepEqual(ids.filter((id) => times.get(id) !== 1), []);
+	assert.equal(times.size, ids.length);
+});
+
+// Clients that ask one thing after the other until told to stop, on a new connection when theirs was cut.
+class Numbered {
+	#stopping = false;
+	constructor(s, d, n) {
+		this.whole = []; // each reply: its id, and whether its connection served another one after it
+		this.running = Array.from({ length: n }, (_, i) => this.#client(s, d, i));
+	}
+	async #client(s, d, i) {
+		let conn, last;
+		for (let k = 0; !this.#stopping; k++) {
+			const id = `c${i}-${k}`;
+			try {
+				conn ??= await s.connect(d);
+				conn.received.length = 0;
+				const reply = await conn.exchange({ ...chat, headers: { 'x-request-id': id } });
+				assert.equal(reply.status, 200);
+				assert.ok(!reply.cut);
+				if (last)
+					last.followed = true;
+				this.whole.push(last = { id, followed: false });
+			} catch {
+				conn?.destroy();
+				conn = last = undefined;
+			}
+		}
+		conn?.destroy();
+	}
+	async stop() {
+		this.#stopping = true;
+		await Promise.all(this.running);
+	}
+}
+
+for (const [where, signal] of [['a file', 'SIGKILL'], ['a file', 'SIGABRT'], ['a pipe', 'SIGKILL']])
+	scenario(`workers killed under load with ${signal}, the access log in ${where}: each reply has one line`, async (s) => {
+		const d = s.command({});
+		const out = where === 'a pipe' ? pipe(s, d.dir, 'fifo') : undefined;
+		let text = '';
+		const take = () => (text += out ? out.take() : '');
+		d.writeConfig({ workers: 10, providers: { echo: { ...echo, echo: { interval: 0 } } },
+			access_log: { file: out?.path ?? join(d.dir, 'access'), format: 'json' } });
+		await d.start();
+		const load = s.keep(new Numbered(s, d, 20));
+		for (const victim of workers(d).slice(1)) {
+			const goal = load.whole.length + 60;
+			await until(() => take() !== null && load.whole.length >= goal, 'they are served');
+			process.kill(victim, signal);
+		}
+		await load.stop();
+		take();
+		d.signal('SIGTERM');
+		await d.waitExit();
+		take();
+		const times = counted(out ? text : readFileSync(join(d.dir, 'access'), 'utf8'));
+		// Between a reply's last byte and its line a worker may die: of each connection the last one only.
+		const sure = load.whole.filter((r) => r.followed);
+		assert.ok(sure.length > 400, `${sure.length} replies`);
+		assert.deepEqual(sure.filter(({ id }) => times.get(id) !== 1), []);
+		assert.deepEqual([...times].filter(([, n]) => n !== 1), [], 'no line is there twice');
+	});
 
 scenario('a file that cannot be reopened leaves the old one in use', async (s) => {
 	const d = await withFiles(s, (dir) => {

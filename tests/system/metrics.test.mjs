@@ -143,9 +143,9 @@ class Counted {
 		add(this.requests, [label, from, status, client]);
 		this.total++;
 	}
-	async scrape() {
+	async scrape(id = undefined) {
 		const conn = await this.connect();
-		await conn.request({ path: '/metrics' });
+		await conn.request({ path: '/metrics', headers: id ? { 'X-Request-Id': id } : {} });
 		const got = await conn.readReply();
 		conn.destroy();
 		assert.equal(got.status, 200);
@@ -318,8 +318,9 @@ async function sameEverywhere(c, before) {
 	const pids = workers(daemon);
 	const told = new Set();
 	await until(async () => {
-		assert.equal(still(await c.scrape()), before);
-		daemon.access.filter((l) => l.path === '/metrics').slice(-1).forEach((l) => told.add(l.worker));
+		const id = `scrape-${c.scrapes}`;
+		assert.equal(still(await c.scrape(id)), before);
+		told.add((await daemon.waitAccess(id)).worker);
 		return pids.every((pid) => told.has(pid));
 	}, 'each worker was asked', 60000);
 }

@@ -257,6 +257,9 @@ async function matrix(s, tls, states, act) {
 				const { status, end, attempts } = await d.waitAccess(t.id);
 				assert.deepEqual([status, end, attempts], state.line);
 			} else {
+				const behind = `behind-${Object.keys(states).indexOf(name)}`;
+				await meter.text({ 'X-Request-Id': behind });
+				await d.waitAccess(behind); // lines come in order
 				assert.equal(d.access.filter((l) => l.path === CHAT).length, lines, 'there was no request');
 			}
 			const { 'upstream idle': idle, ...others } = await meter.now('connections');

@@ -107,6 +107,7 @@ scenario('the bytes of a stream are the provider\'s, wherever its writes are cut
 	const provider = await s.peer();
 	const d = await s.daemon({ providers: { p: openai(provider) } });
 	const client = await s.connect(d);
+	let asked = 0;
 	for (const [name, text] of Object.entries(SHAPES)) {
 		const body = Buffer.from(text);
 		const cuts = [body.length, 1, 2, 7, 64].map((size) => Array(Math.ceil(body.length / size)).fill(size));
@@ -125,11 +126,13 @@ scenario('the bytes of a stream are the provider\'s, wherever its writes are cut
 				return LAST_CHUNK;
 			});
 			const reply = await client.exchange({ path: CHAT, json: { model: 'm', stream: true } });
+			asked++;
 			assert.ok(reply.body.equals(body), `${name}, cut ${sizes.slice(0, 3)}: ${JSON.stringify(reply.text)}`);
 			assert.equal(reply.cut, false);
 		}
 	}
-	assert.ok(d.access.every((line) => line.end === 'complete'), 'each of them is a normal end');
+	const lines = await until(() => d.access.length === asked && d.access, 'each has its line');
+	assert.ok(lines.every((line) => line.end === 'complete'), 'each of them is a normal end');
 });
 
 scenario('heartbeats: a comment and one LF, only between events', async (s) => {

@@ -35,12 +35,6 @@ struct house {
 	uint64_t now_ms;
 };
 
-static void
-house_flush_log(struct loop_later *later)
-{
-	(void)later;
-}
-
 static inline void
 house_providers(struct house *h, uint16_t port)
 {
@@ -122,8 +116,7 @@ house_open(struct house *h, uint16_t port)
 		.limits = h->limits,
 		.generation = 1,
 		.access = &h->off,
-		.random = 88172645463325252u,
-		.log_flush.run = house_flush_log };
+		.random = 88172645463325252u };
 	p->scratch = mem_boot(PROXY_READ);
 	p->fields = mem_boot(h->conf.limits.headers * sizeof *p->fields);
 	series_open(&p->counts, h->series, scoreboard_index(h->board, p->row));
