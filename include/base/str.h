@@ -57,6 +57,9 @@ str_head(struct str s, size_t len)
 }
 /* Without spaces and tabs at both ends. */
 struct str str_trim(struct str s);
+/* How many bytes at the front are ASCII that stands for itself between quotes: no control byte, no
+ * quote, no backslash? */
+size_t str_bare(struct str s);
 /* Offset of the first `byte`, or s.len. */
 size_t str_index(struct str s, char byte);
 /* Offset of the first occurrence of `needle`, or s.len. */

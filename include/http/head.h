@@ -33,8 +33,19 @@ struct head {
 	unsigned minor;       /* HTTP/1.minor: 0 or 1; a higher minor is read as 1 */
 	struct field *fields; /* the caller's array */
 	size_t n, cap;
-	uint64_t absent; /* a set of names that no field has, which is head.c's own; 0: not known */
+	uint64_t absent; /* bits (head_bit) that no field's name has; 0: not known */
 };
+
+/* The bit of a name in a set of names: by its length and its first letter. One that is not in the
+ * set may have the bit of one that is. HEAD_BIT is that of a literal in small letters. */
+#define HEAD_BIT(name) (UINT64_C(1) << ((sizeof(name) - 1) * 7 + (name)[0]) % 64)
+static inline uint64_t
+head_bit(struct str name)
+{
+	unsigned first = name.len > 0 ? (unsigned char)name.p[0] | 0x20 : 0;
+
+	return UINT64_C(1) << ((name.len * 7 + first) % 64);
+}
 
 /* What frames the body after a head (RFC 9112 6.3). */
 enum framing { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
@@ -77,10 +88,24 @@ int head_framing_request(const struct head *h, struct head_framing *f, enum head
 int head_framing_reply(const struct head *h, struct str method, struct head_framing *f,
 	enum head_fault *fault);
 
-/* First field of that name (case does not matter), or NULL. */
-const struct field *head_field(const struct head *h, struct str name);
+/* The next field of that name (case does not matter) after `f`, or NULL; the first when `f` is
+ * NULL.
+ */
+const struct field *head_after(const struct head *h, const struct field *f, struct str name);
+/* The first, or NULL. */
+static inline const struct field *
+head_field(const struct head *h, struct str name)
+{
+	return (h->absent & head_bit(name)) != 0 ? NULL : head_after(h, NULL, name);
+}
 /* Its value, or an empty slice with p NULL. */
-struct str head_value(const struct head *h, struct str name);
+static inline struct str
+head_value(const struct head *h, struct str name)
+{
+	const struct field *f = head_field(h, name);
+
+	return f == NULL ? (struct str){ NULL, 0 } : f->value;
+}
 /* Is `name` hop-by-hop: one of RFC 9110 7.6.1's own, Trailer, Proxy-*, or named by a Connection
  * field of this head? */
 bool head_hop_by_hop(const struct head *h, struct str name);

@@ -569,35 +569,6 @@ char_escape(char *out, const unsigned char *p, size_t n, enum escape how)
 	return (size_t)len;
 }
 
-/* Are eight bytes plain in every way of escaping? All have seven bits then; where one is under
- * 0x20, or is a quote, a backslash or 0x7f, the lowest such borrows from its top bit. */
-static bool
-plain_word(const unsigned char *p)
-{
-	const uint64_t ones = ~UINT64_C(0) / 255, tops = ones * 0x80;
-	uint64_t w;
-
-	memcpy(&w, p, sizeof w);
-	if (w & tops)
-		return false;
-	return (((w - ones * 0x20) | ((w ^ ones * '"') - ones) | ((w ^ ones * '\\') - ones) |
-			((w ^ ones * 0x7f) - ones)) &
-		       tops) == 0;
-}
-
-/* How many of the bytes at `p` are plain in every way of escaping. */
-static size_t
-plain_run(const unsigned char *p, size_t len)
-{
-	size_t n = 0;
-
-	while (len - n >= sizeof(uint64_t) && plain_word(p + n))
-		n += sizeof(uint64_t);
-	while (n < len && p[n] >= ' ' && p[n] < 0x7f && p[n] != '"' && p[n] != '\\')
-		n++;
-	return n;
-}
-
 size_t
 log_escape(char *out, size_t size, struct str s, enum escape how)
 {
@@ -606,7 +577,7 @@ log_escape(char *out, size_t size, struct str s, enum escape how)
 
 	while (at < s.len) {
 		char one[12];
-		size_t run = plain_run(p + at, s.len - at < size - len ? s.len - at : size - len);
+		size_t run = str_bare(str_head(str_skip(s, at), size - len));
 		memcpy(out + len, p + at, run);
 		len += run;
 		at += run;

@@ -10,6 +10,8 @@
  */
 #include "base/str.h"
 
+#include "base/octets.h"
+
 struct str
 str_of(const char *text)
 {
@@ -32,17 +34,34 @@ lower(char c)
 	return u >= 'A' && u <= 'Z' ? u | 0x20 : u;
 }
 
+static uint64_t
+word_of(const char *p)
+{
+	uint64_t w;
+
+	memcpy(&w, p, sizeof w);
+	return w;
+}
+
+/* Four to eight bytes in one word: the first four, and the last four. */
+static uint64_t
+short_of(const char *p, size_t len)
+{
+	uint32_t first, last;
+
+	memcpy(&first, p, sizeof first);
+	memcpy(&last, p + len - sizeof last, sizeof last);
+	return first | (uint64_t)last << 32;
+}
+
 /* Eight bytes at once. A letter's case is the bit 0x20, so what is set in `off` may be a letter of
  * the other case, and is one when the byte with that bit is from a to z. */
 static bool
-same_word_nocase(const char *a, const char *b)
+same_word_nocase(uint64_t x, uint64_t y)
 {
 	const uint64_t ones = ~UINT64_C(0) / 255;
-	uint64_t x, y, off, low;
+	uint64_t off = x ^ y, low;
 
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	off = x ^ y;
 	if (off == 0)
 		return true;
 	if ((off & ~(ones * 0x20)) != 0)
@@ -57,11 +76,15 @@ str_same_nocase(const char *a, const char *b, size_t len)
 {
 	size_t i = 0;
 
-	for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t))
-		if (!same_word_nocase(a + i, b + i))
-			return false;
-	if (i > 0) /* what is left, with some that was compared already */
-		return same_word_nocase(a + len - sizeof(uint64_t), b + len - sizeof(uint64_t));
+	if (len > 8) {
+		for (; len - i > 8; i += 8)
+			if (!same_word_nocase(word_of(a + i), word_of(b + i)))
+				return false;
+		/* what is left, with some that was compared already */
+		return same_word_nocase(word_of(a + len - 8), word_of(b + len - 8));
+	}
+	if (len >= 4)
+		return same_word_nocase(short_of(a, len), short_of(b, len));
 	for (; i < len; i++)
 		if (lower(a[i]) != lower(b[i]))
 			return false;
@@ -90,6 +113,55 @@ str_trim(struct str s)
 	return s;
 }
 
+/* Of sixteen bytes a bit for each that is not bare. Signed, a byte of 0x80 and more is below 0x20
+ * as control bytes are. */
+static uint64_t
+not_bare(const char *p)
+{
+	bytes16 v = octets_load(p);
+
+	return octets_bits((v < 0x20) | (v == 0x7f) | (v == '"') | (v == '\\'));
+}
+
+/* Four to fifteen bytes as sixteen: those at the front and those at the end, some of them twice. */
+static void
+spread(char room[16], struct str s)
+{
+	if (s.len >= 8) {
+		memcpy(room, s.p, 8);
+		memcpy(room + 8, s.p + s.len - 8, 8);
+	} else {
+		memcpy(room, s.p, 4);
+		memcpy(room + 4, s.p + s.len - 4, 4);
+		memcpy(room + 8, room, 8);
+	}
+}
+
+size_t
+str_bare(struct str s)
+{
+	size_t n = 0;
+	uint64_t found;
+	char room[16];
+
+	for (; s.len - n >= sizeof(bytes16); n += sizeof(bytes16))
+		if ((found = not_bare(s.p + n)) != 0)
+			return n + (size_t)__builtin_ctzll(found);
+	if (n > 0) { /* the last ones, partly once more */
+		n = s.len - sizeof(bytes16);
+		found = not_bare(s.p + n);
+		return found != 0 ? n + (size_t)__builtin_ctzll(found) : s.len;
+	}
+	if (s.len >= 4) {
+		spread(room, s);
+		if (not_bare(room) == 0)
+			return s.len;
+	}
+	while (n < s.len && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
+		n++;
+	return n;
+}
+
 size_t
 str_index(struct str s, char byte)
 {
@@ -113,6 +185,8 @@ str_glob(struct str pattern, struct str s)
 		if (i < pattern.len && pattern.p[i] == '*') {
 			star = i++;
 			mark = j;
+			if (i == pattern.len)
+				return true;
 		} else if (i < pattern.len && pattern.p[i] == s.p[j]) {
 			i++;
 			j++;

@@ -16,8 +16,9 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
+
+#include "base/octets.h"
 
 /* Sets of ASCII characters, a bit each. */
 #define BIT(c) (UINT64_C(1) << ((c) % 64))
@@ -43,34 +44,19 @@ run_of(struct str s, const uint64_t set[2])
 	return i;
 }
 
-/* Of the eight bytes at `p` each that is no letter and no hyphen has its top bit set in the result,
- * the first byte lowest. */
-static uint64_t
-other_mask(const char *p)
-{
-	const uint64_t ones = ~UINT64_C(0) / 255, tops = ones * 0x80;
-	uint64_t word, low, letter, hyphen;
-
-	memcpy(&word, p, sizeof word);
-	word = le64toh(word);
-	low = (word | ones * 0x20) & ~tops;
-	letter = (low + ones * (0x80 - 'a')) & ~(low + ones * (0x7f - 'z'));
-	hyphen = ~(((word & ~tops) ^ ones * '-') + ones * 0x7f);
-	return (~(letter | hyphen) | word) & tops;
-}
-
 /* How many bytes at the front of `s` are of a token? Most names are letters and hyphens. */
 static size_t
 token_run(struct str s)
 {
 	size_t i = 0;
 
-	while (s.len - i >= sizeof(uint64_t)) {
-		uint64_t mask = other_mask(s.p + i);
-		size_t run = mask == 0 ? sizeof(uint64_t) : (size_t)__builtin_ctzll(mask) / 8;
+	while (s.len - i >= sizeof(bytes16)) {
+		bytes16 v = octets_load(s.p + i);
+		uint64_t other = ~octets_bits(((octets16)(v | 0x20) - 'a' < 26) | (v == '-'));
+		size_t run = (size_t)__builtin_ctzll(other);
 
 		i += run;
-		if (run < sizeof(uint64_t)) {
+		if (run < sizeof v) {
 			if (run_of((struct str){ s.p + i, 1 }, token_set) == 0)
 				return i;
 			i++;
@@ -94,51 +80,25 @@ is_control(char byte)
 	return (c < 0x20 && c != '\t') || c == 0x7f;
 }
 
-/*
- * Of the eight bytes at `p` the first that is under 0x20 or 0x7f has its top bit set in the result,
- * and no byte before it has; 0 when there is none.
- */
-static uint64_t
-control_mask(const char *p)
+/* The first control byte (TAB is none) from `p` on, or `end`. */
+static inline const char *
+plain_end(const char *p, const char *end)
 {
-	const uint64_t ones = ~UINT64_C(0) / 255;
-	uint64_t word;
-
-	memcpy(&word, p, sizeof word);
-	word = le64toh(word);
-	uint64_t del = word ^ (ones * 0x7f);
-	return (((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & (ones * 0x80);
-}
-
-/* How many bytes at the front of `s` come before its first control byte (TAB is none)? */
-static size_t
-plain_len(struct str s)
-{
-	size_t i = 0;
-
-	while (s.len - i >= sizeof(uint64_t)) {
-		uint64_t mask = control_mask(s.p + i);
-		if (mask == 0) {
-			i += sizeof(uint64_t);
-			continue;
-		}
-		i += (size_t)__builtin_ctzll(mask) / 8;
-		if (s.p[i] != '\t')
-			return i;
-		i++;
+	for (; end - p >= (ptrdiff_t)sizeof(bytes16); p += sizeof(bytes16)) {
+		bytes16 v = octets_load(p);
+		uint64_t found = octets_bits((((octets16)v < 0x20) & (v != '\t')) | (v == 0x7f));
+		if (found != 0)
+			return p + __builtin_ctzll(found);
 	}
-	while (i < s.len && !is_control(s.p[i]))
-		i++;
-	return i;
+	while (p < end && !is_control(*p))
+		p++;
+	return p;
 }
 
-/* The bit of a name in head.absent: by its length and its first letter. */
-static uint64_t
-name_bit(struct str name)
+static bool
+is_plain(struct str s)
 {
-	unsigned first = name.len > 0 ? (unsigned char)name.p[0] | 0x20 : 0;
-
-	return UINT64_C(1) << ((name.len * 7 + first) % 64);
+	return s.len == 0 || plain_end(s.p, s.p + s.len) == s.p + s.len;
 }
 
 static int
@@ -158,23 +118,25 @@ long
 head_end(struct str in, size_t max, size_t *scanned, enum head_fault *fault)
 {
 	struct str view = str_head(in, max);
-	size_t at = *scanned;
+	const char *p = in.p, *end = in.p;
 
 	if (in.len == 0)
 		return 0;
-	assert(at <= view.len);
-	while ((at += plain_len(str_skip(view, at))) < view.len) {
-		if (view.p[at] != '\r')
-			return refuse(fault, view.p[at] == '\n' ? HEAD_BARE_LF : HEAD_CONTROL);
-		if (at + 1 == view.len)
+	assert(*scanned <= view.len);
+	p += *scanned;
+	end += view.len;
+	while ((p = plain_end(p, end)) < end) {
+		if (*p != '\r')
+			return refuse(fault, *p == '\n' ? HEAD_BARE_LF : HEAD_CONTROL);
+		if (p + 1 == end)
 			break;
-		if (view.p[at + 1] != '\n')
+		if (p[1] != '\n')
 			return refuse(fault, HEAD_BARE_CR);
-		if (at == 0 || view.p[at - 1] == '\n')
-			return (long)at + 2;
-		at += 2;
+		if (p == in.p || p[-1] == '\n')
+			return p + 2 - in.p;
+		p += 2;
 	}
-	*scanned = at;
+	*scanned = (size_t)(p - in.p);
 	if (in.len < max)
 		return 0;
 	/* The first line alone fills it: the target is what is too long (RFC 9112 3). */
@@ -328,37 +290,47 @@ status_line_read(struct head *h, struct str line, enum head_fault *fault)
 		return refuse(fault, HEAD_STATUS_LINE);
 	h->status = (unsigned)status;
 	h->reason = str_skip(line, 13);
-	if (plain_len(h->reason) != h->reason.len)
+	if (!is_plain(h->reason))
 		return refuse(fault, HEAD_STATUS_LINE);
 	return 0;
 }
 
-/* Takes a line off the front of `rest`, which ends in LF. */
+/* Refuses the line at the front of `rest`, which ends in LF: for its end, where that is at fault.
+ */
 static int
-line_next(struct str *rest, struct str *line, enum head_fault *fault)
+refuse_line(struct str rest, enum head_fault *fault, enum head_fault why)
 {
-	size_t lf = str_index(*rest, '\n');
+	size_t lf = str_index(rest, '\n');
 
-	if (lf == 0 || rest->p[lf - 1] != '\r')
-		return refuse(fault, HEAD_BARE_LF);
-	*line = str_head(*rest, lf - 1);
-	*rest = str_skip(*rest, lf + 1);
-	return 0;
+	return refuse(fault, lf == 0 || rest.p[lf - 1] != '\r' ? HEAD_BARE_LF : why);
 }
 
-static int
-field_read(struct field *f, struct str line, enum head_fault *fault)
+static bool
+is_blank(char c)
 {
-	size_t colon = token_run(line);
+	return c == ' ' || c == '\t';
+}
 
-	if (line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t'))
-		return refuse(fault, HEAD_OBS_FOLD);
-	f->name = str_head(line, colon);
-	if (colon == 0 || colon == line.len || line.p[colon] != ':')
-		return refuse(fault, HEAD_FIELD_NAME);
-	f->value = str_trim(str_skip(line, colon + 1));
-	if (plain_len(f->value) != f->value.len)
-		return refuse(fault, HEAD_FIELD_VALUE);
+/* Takes a field off the front of `rest`, which ends in CRLF: so whatever looks for what is no name,
+ * no blank or no value finds an end. */
+static int
+field_read(struct field *f, struct str *rest, enum head_fault *fault)
+{
+	const char *last = rest->p + rest->len, *p = rest->p, *end;
+	size_t name = token_run(*rest);
+
+	if (name == 0 || p[name] != ':')
+		return refuse_line(*rest, fault, is_blank(*p) ? HEAD_OBS_FOLD : HEAD_FIELD_NAME);
+	f->name = (struct str){ p, name };
+	for (p += name + 1; is_blank(*p); p++)
+		;
+	end = plain_end(p, last);
+	if (end[0] != '\r' || end[1] != '\n')
+		return refuse_line(*rest, fault, HEAD_FIELD_VALUE);
+	*rest = (struct str){ end + 2, (size_t)(last - end) - 2 };
+	while (end > p && is_blank(end[-1]))
+		end--;
+	f->value = (struct str){ p, (size_t)(end - p) };
 	return 0;
 }
 
@@ -366,23 +338,26 @@ static int
 head_read(struct head *h, struct str whole, enum head_fault *fault, enum head_fault shape,
 	int (*first_line)(struct head *, struct str, enum head_fault *))
 {
-	struct str rest, line;
+	struct str rest;
+	size_t lf;
 	uint64_t absent = ~UINT64_C(0);
 
 	*h = (struct head){ .fields = h->fields, .cap = h->cap };
-	if (whole.len < 4 || !str_eq(str_skip(whole, whole.len - 4), STR("\r\n\r\n")))
+	if (whole.len < 4 || memcmp(whole.p + whole.len - 4, "\r\n\r\n", 4) != 0)
 		return refuse(fault, shape);
 	rest = str_head(whole, whole.len - 2);
-	if (line_next(&rest, &line, fault) != 0 || first_line(h, line, fault) != 0)
+	lf = str_index(rest, '\n');
+	if (lf == 0 || rest.p[lf - 1] != '\r')
+		return refuse(fault, HEAD_BARE_LF);
+	if (first_line(h, str_head(rest, lf - 1), fault) != 0)
 		return -1;
+	rest = str_skip(rest, lf + 1);
 	while (rest.len > 0) {
-		if (line_next(&rest, &line, fault) != 0)
-			return -1;
 		if (h->n == h->cap)
-			return refuse(fault, HEAD_TOO_MANY);
-		if (field_read(&h->fields[h->n], line, fault) != 0)
+			return refuse_line(rest, fault, HEAD_TOO_MANY);
+		if (field_read(&h->fields[h->n], &rest, fault) != 0)
 			return -1;
-		absent &= ~name_bit(h->fields[h->n].name);
+		absent &= ~head_bit(h->fields[h->n].name);
 		h->n++;
 	}
 	h->absent = absent;
@@ -401,37 +376,22 @@ head_parse_reply(struct head *h, struct str whole, enum head_fault *fault)
 	return head_read(h, whole, fault, HEAD_STATUS_LINE, status_line_read);
 }
 
-/* The next field of that name after `f`; the first when `f` is NULL. */
-static const struct field *
-field_after(const struct head *h, const struct field *f, struct str name)
+const struct field *
+head_after(const struct head *h, const struct field *f, struct str name)
 {
-	if (h->absent & name_bit(name))
-		return NULL;
 	for (size_t i = f == NULL ? 0 : (size_t)(f - h->fields) + 1; i < h->n; i++)
-		if (h->fields[i].name.len == name.len && str_eq_nocase(h->fields[i].name, name))
+		if (str_eq_nocase(h->fields[i].name, name))
 			return &h->fields[i];
 	return NULL;
 }
 
-const struct field *
-head_field(const struct head *h, struct str name)
-{
-	return field_after(h, NULL, name);
-}
-
-struct str
-head_value(const struct head *h, struct str name)
-{
-	const struct field *f = head_field(h, name);
-
-	return f == NULL ? (struct str){ NULL, 0 } : f->value;
-}
-
-/* Is `token` in the lists of all fields of that name? */
+/* Is `token` in the lists of all Connection fields? Seldom is there one. */
 static bool
-list_has(const struct head *h, struct str name, struct str token)
+connection_lists(const struct head *h, struct str token)
 {
-	for (const struct field *f = head_field(h, name); f != NULL; f = field_after(h, f, name)) {
+	struct str name = STR("connection");
+
+	for (const struct field *f = head_field(h, name); f != NULL; f = head_after(h, f, name)) {
 		struct str rest = f->value, item;
 		while (rest.len >= token.len && str_list_next(&rest, &item))
 			if (str_eq_nocase(item, token))
@@ -440,28 +400,39 @@ list_has(const struct head *h, struct str name, struct str token)
 	return false;
 }
 
+static inline bool
+connection_has(const struct head *h, struct str token)
+{
+	return (h->absent & HEAD_BIT("connection")) == 0 && connection_lists(h, token);
+}
+
+#define HOP_BY_HOP(each)                                                                           \
+	each("connection") each("keep-alive") each("te") each("trailer") each("transfer-encoding") \
+		each("upgrade")
+#define ITEM(name) STR_INIT(name),
+#define OR_BIT(name) | HEAD_BIT(name)
+
 bool
 head_hop_by_hop(const struct head *h, struct str name)
 {
-	static const struct str own[] = { STR_INIT("connection"), STR_INIT("keep-alive"),
-		STR_INIT("te"), STR_INIT("trailer"), STR_INIT("transfer-encoding"),
-		STR_INIT("upgrade") };
+	static const struct str own[] = { HOP_BY_HOP(ITEM) };
 
-	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-		if (str_eq_nocase(name, own[i]))
-			return true;
+	if ((head_bit(name) & (0 HOP_BY_HOP(OR_BIT))) != 0)
+		for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+			if (str_eq_nocase(name, own[i]))
+				return true;
 	if (str_eq_nocase(str_head(name, 6), STR("proxy-")))
 		return true;
-	return list_has(h, STR("connection"), name);
+	return connection_has(h, name);
 }
 
 /* HTTP/1.1 stays open unless told to close; HTTP/1.0 closes unless told to stay (RFC 9112 9.3). */
 static bool
 keeps_alive(const struct head *h)
 {
-	if (list_has(h, STR("connection"), STR("close")))
+	if (connection_has(h, STR("close")))
 		return false;
-	return h->minor > 0 || list_has(h, STR("connection"), STR("keep-alive"));
+	return h->minor > 0 || connection_has(h, STR("keep-alive"));
 }
 
 /* RFC 9112 6.1. Chunked over anything else would have to be undone here, and two readers may differ
@@ -479,7 +450,7 @@ coding_read(const struct head *h, bool *chunked, enum head_fault *fault)
 		return refuse(fault, HEAD_CODING_IN_10);
 	if (head_field(h, STR("content-length")) != NULL)
 		return refuse(fault, HEAD_LENGTH_AND_CODING);
-	if (field_after(h, f, name) != NULL || !str_eq_nocase(f->value, STR("chunked")))
+	if (head_after(h, f, name) != NULL || !str_eq_nocase(f->value, STR("chunked")))
 		return refuse(fault, HEAD_CODING);
 	return 0;
 }
@@ -515,7 +486,7 @@ host_check(const struct head *h, enum head_fault *fault)
 
 	if (f == NULL)
 		return h->minor == 0 ? 0 : refuse(fault, HEAD_HOST);
-	if (field_after(h, f, name) != NULL || !host_valid(f->value))
+	if (head_after(h, f, name) != NULL || !host_valid(f->value))
 		return refuse(fault, HEAD_HOST);
 	return 0;
 }
@@ -526,7 +497,7 @@ expect_read(const struct head *h, bool *expected, enum head_fault *fault)
 	struct str name = STR("expect");
 
 	*expected = false;
-	for (const struct field *f = head_field(h, name); f != NULL; f = field_after(h, f, name)) {
+	for (const struct field *f = head_field(h, name); f != NULL; f = head_after(h, f, name)) {
 		struct str rest = f->value, item;
 		while (str_list_next(&rest, &item)) {
 			if (!str_eq_nocase(item, STR("100-continue")))
@@ -550,7 +521,7 @@ head_framing_request(const struct head *h, struct head_framing *f, enum head_fau
 	if (chunked)
 		f->kind = FRAMING_CHUNKED;
 	if (length != NULL) {
-		if (field_after(h, length, name) != NULL ||
+		if (head_after(h, length, name) != NULL ||
 			length_read(length->value, &f->length) != 0)
 			return refuse(fault, HEAD_LENGTH);
 		f->kind = FRAMING_LENGTH;
@@ -574,7 +545,7 @@ reply_length_read(const struct head *h, struct head_framing *f)
 	if (length_read(str_trim(str_head(length->value, str_index(length->value, ','))),
 		    &f->length) != 0)
 		return -1;
-	for (; length != NULL; length = field_after(h, length, name))
+	for (; length != NULL; length = head_after(h, length, name))
 		if (length->value.len == 0 || lengths_equal(length->value, f->length) != 0)
 			return -1;
 	return 0;
@@ -646,7 +617,7 @@ head_fault_text(enum head_fault fault)
 bool
 head_value_valid(struct str value)
 {
-	return plain_len(value) == value.len && str_trim(value).len == value.len;
+	return is_plain(value) && str_trim(value).len == value.len;
 }
 
 bool
@@ -712,9 +683,12 @@ has_dot_segment(struct str path)
 long
 head_path_decode(struct str path, char *out)
 {
-	size_t n = 0;
+	size_t n = str_index(path, '%');
 
-	for (size_t i = 0; i < path.len; i++) {
+	if (!is_plain(str_head(path, n)))
+		return -1;
+	memcpy(out, path.p, n);
+	for (size_t i = n; i < path.len; i++) {
 		int byte = path.p[i];
 		if (byte == '%') {
 			byte = escape_read(str_skip(path, i + 1));

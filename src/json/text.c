@@ -11,13 +11,14 @@
  * and clang; a bit for each byte says where something stands. Escapes are taken bit by bit, and
  * UTF-8 is judged for a whole window: each byte by the three before it, which are loaded for all of
  * them from one, two and three places earlier. Where the next window begins does not hang on what
- * was found in this one, but for an escape that lies across: so the processor works ahead. The only
- * instruction of one processor is x86's that gathers the bits; others do it by a multiplication.
+ * was found in this one, but for an escape that lies across: so the processor works ahead.
  */
 #include "json/text.h"
 
 #include <endian.h>
 #include <string.h>
+
+#include "base/octets.h"
 
 const struct str json_replacement = STR_INIT("\xEF\xBF\xBD");
 
@@ -32,37 +33,13 @@ const char json_escapes[256] = {
 	['t'] = '\t',
 };
 
-typedef signed char bytes16 __attribute__((vector_size(16)));
-typedef unsigned char octets16 __attribute__((vector_size(16)));
-typedef uint64_t words2 __attribute__((vector_size(16)));
-
-/* One bit for each byte of a comparison's result, the first byte's the lowest. */
-static inline uint64_t
-bits(bytes16 v)
-{
-#ifdef __SSE2__
-	return (uint32_t)__builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))v);
-#else
-	words2 w = (words2)v & 0x0101010101010101;
-	return (le64toh(w[0]) * 0x0102040810204080) >> 56 |
-		(le64toh(w[1]) * 0x0102040810204080) >> 56 << 8;
-#endif
-}
-
-static inline bytes16
-load(const char *p)
-{
-	bytes16 v;
-	memcpy(&v, p, sizeof v);
-	return v;
-}
-
 /* Every byte that is not plain. Signed, a byte of 0x80 and more is below 0x20 as control bytes are.
+ * A quote is next to them when 0x22 and 0x20 have changed places.
  */
 static inline bytes16
 special(bytes16 v)
 {
-	return (v < 0x20) | (v == '"') | (v == '\\');
+	return ((v ^ 2) < 0x21) | (v == '\\');
 }
 
 /* Bytes of a string, a bit for each: those that are not plain, and of them those of 0x80 and more.
@@ -76,9 +53,9 @@ look(const char *p, size_t n)
 {
 	struct window w = { 0 };
 	for (size_t i = 0; i < n; i += 16) {
-		bytes16 v = load(p + i);
-		w.special |= bits(special(v)) << i;
-		w.wide |= bits(v < 0) << i;
+		bytes16 v = octets_load(p + i);
+		w.special |= octets_bits(special(v)) << i;
+		w.wide |= octets_bits(v < 0) << i;
 	}
 	return w;
 }
@@ -89,9 +66,9 @@ windows(const char *p, size_t len, bytes16 (*stop)(bytes16))
 {
 	size_t i = 0;
 	for (; len - i >= 64; i += 64) {
-		bytes16 low = stop(load(p + i)) | stop(load(p + i + 16));
-		bytes16 high = stop(load(p + i + 32)) | stop(load(p + i + 48));
-		if (bits(low | high) != 0)
+		bytes16 low = stop(octets_load(p + i)) | stop(octets_load(p + i + 16));
+		bytes16 high = stop(octets_load(p + i + 32)) | stop(octets_load(p + i + 48));
+		if (octets_bits(low | high) != 0)
 			break;
 	}
 	return i;
@@ -107,19 +84,19 @@ ill_formed(const char *p, size_t n)
 	uint64_t bad = 0;
 	bytes16 rare = { 0 };
 	for (size_t i = 0; i < n; i += 16) {
-		octets16 one = (octets16)load(p + i - 1);
-		bytes16 due = (one >= 0xC0) | ((octets16)load(p + i - 2) >= 0xE0) |
-			((octets16)load(p + i - 3) >= 0xF0);
-		bad |= bits(due ^ (load(p + i) < -64)) << i; /* -64: 80 to BF */
+		octets16 one = (octets16)octets_load(p + i - 1);
+		bytes16 due = (one >= 0xC0) | ((octets16)octets_load(p + i - 2) >= 0xE0) |
+			((octets16)octets_load(p + i - 3) >= 0xF0);
+		bad |= octets_bits(due ^ (octets_load(p + i) < -64)) << i; /* -64: 80 to BF */
 		rare |= (one == 0xE0) | (one == 0xED) | (one >= 0xF0) | ((one & 0xFE) == 0xC0);
 	}
-	if (bits(rare) == 0)
+	if (octets_bits(rare) == 0)
 		return bad;
 	for (size_t i = 0; i < n; i += 16) {
-		octets16 one = (octets16)load(p + i - 1), v = (octets16)load(p + i);
+		octets16 one = (octets16)octets_load(p + i - 1), v = (octets16)octets_load(p + i);
 		bytes16 out = ((one == 0xE0) & (v < 0xA0)) | ((one == 0xED) & (v >= 0xA0)) |
 			((one == 0xF0) & (v < 0x90)) | ((one == 0xF4) & (v >= 0x90));
-		bad |= bits(out | (one >= 0xF5) | ((one & 0xFE) == 0xC0)) << i;
+		bad |= octets_bits(out | (one >= 0xF5) | ((one & 0xFE) == 0xC0)) << i;
 	}
 	return bad;
 }
@@ -152,7 +129,7 @@ json_plain_run(const char *p, size_t len)
 		i += n;
 	}
 	memcpy(few, p + i, len - i);
-	return i + (size_t)__builtin_ctzll(bits(special(load(few))));
+	return i + (size_t)__builtin_ctzll(octets_bits(special(octets_load(few))));
 }
 
 /*
@@ -251,8 +228,8 @@ json_hex(char c)
 static inline uint64_t
 begins(const char *p, const char next[3])
 {
-	bytes16 behind = load(p + 1);
-	return bits((load(p) == '"') &
+	bytes16 behind = octets_load(p + 1);
+	return octets_bits((octets_load(p) == '"') &
 		((behind == next[0]) | (behind == next[1]) | (behind == next[2])));
 }
 
@@ -300,7 +277,7 @@ json_text_run(const char *p, size_t len)
 	size_t i = 0;
 	uint64_t stop;
 	while (len - i >= 16) {
-		if ((stop = bits(text_stop(load(p + i)))) != 0)
+		if ((stop = octets_bits(text_stop(octets_load(p + i)))) != 0)
 			return i + (size_t)__builtin_ctzll(stop);
 		i += 16;
 		i += windows(p + i, len - i, text_stop);
@@ -316,7 +293,7 @@ json_gap_run(const char *p, size_t len)
 	size_t i = 0;
 	uint64_t stop;
 	for (; len - i >= 16; i += 16)
-		if ((stop = bits(gap_stop(load(p + i)))) != 0)
+		if ((stop = octets_bits(gap_stop(octets_load(p + i)))) != 0)
 			return i + (size_t)__builtin_ctzll(stop);
 	while (i < len && p[i] != '"' && (p[i] | 0x20) != '{' && (p[i] | 0x20) != '}')
 		i++;
@@ -443,7 +420,7 @@ json_content_run(const char *p, size_t len, bool *escaped)
 {
 	size_t i = 0, n, at = 0;
 	if (len >= 16) { /* most strings end here */
-		uint64_t stop = bits(special(load(p)));
+		uint64_t stop = octets_bits(special(octets_load(p)));
 		if (stop != 0 && p[__builtin_ctzll(stop)] == '"')
 			return (size_t)__builtin_ctzll(stop);
 	}

@@ -25,6 +25,9 @@
 static const struct str key_fields[] = { STR_INIT("authorization"), STR_INIT("x-api-key"),
 	STR_INIT("api-key"), STR_INIT("x-goog-api-key") };
 #define KEY_FIELDS (sizeof key_fields / sizeof key_fields[0])
+#define KEY_BITS                                                                   \
+	(HEAD_BIT("authorization") | HEAD_BIT("x-api-key") | HEAD_BIT("api-key") | \
+		HEAD_BIT("x-goog-api-key"))
 
 /* Fields of a request that are looked at for a key: each is compared with those of all clients. */
 #define LOOKED_MOST 8
@@ -41,6 +44,8 @@ key_in(const struct field *f, bool *accepted)
 	bool bearer;
 
 	*accepted = false;
+	if ((head_bit(f->name) & KEY_BITS) == 0)
+		return STR("");
 	while (i < KEY_FIELDS && !str_eq_nocase(f->name, key_fields[i]))
 		i++;
 	if (i == KEY_FIELDS)
@@ -98,6 +103,14 @@ refuse_key(struct request *r, bool shown)
 	request_fail(r, &e, STR("www-authenticate: Bearer\r\n"));
 }
 
+/* Field `i` is kept, as field `n`. */
+static void
+keep(struct field *fields, size_t n, size_t i)
+{
+	if (n < i)
+		fields[n] = fields[i];
+}
+
 /* Take out every field that shows a client's key, and unseen those past LOOKED_MOST. *key: the
  * first that admits; its client is r->key; else the first that is one, where none admits. */
 static void
@@ -108,8 +121,8 @@ take_keys(struct request *r, struct str *key)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->head.n; i++) {
-		struct field f = r->head.fields[i];
-		struct str shown = key_in(&f, &accepted);
+		const struct field *f = &r->head.fields[i];
+		struct str shown = key_in(f, &accepted);
 		const struct conf_client *client;
 
 		if (shown.len > 0 && ++looked > LOOKED_MOST)
@@ -121,7 +134,7 @@ take_keys(struct request *r, struct str *key)
 		if (client && accepted && !r->key)
 			r->key = client;
 		if (!client)
-			r->head.fields[n++] = f;
+			keep(r->head.fields, n++, i);
 	}
 	r->head.n = n;
 }
@@ -153,7 +166,7 @@ take_strays(struct request *r, struct str key)
 
 	for (size_t i = 0; i < r->head.n; i++) {
 		if (!holds(r->head.fields[i].value, key))
-			r->head.fields[n++] = r->head.fields[i];
+			keep(r->head.fields, n++, i);
 	}
 	r->head.n = n;
 	if (holds(r->id, key))

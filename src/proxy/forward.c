@@ -13,20 +13,33 @@
 
 #include "net/clock.h"
 
-/* Fields that a client may send on to a provider ; a name that ends in
- * `-` is a prefix. */
-static const struct str passed[] = {
-	STR_INIT("accept"),
-	STR_INIT("content-type"),
-	STR_INIT("user-agent"),
+#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+#define ITEM(name) STR_INIT(name),
+#define OR_BIT(name) | HEAD_BIT(name)
+
+/* Fields that a client may send on to a provider, beside those of a dialect. */
+#define PASSED(each)                                                                   \
+	each("accept") each("content-type") each("user-agent") each("idempotency-key") \
+		each("traceparent") each("tracestate") each("http-referer") each("x-title")
+static const struct str passed[] = { PASSED(ITEM) };
+
+/* Fields of a provider's reply that stay here, or are written anew, beside the hop-by-hop ones. */
+#define DROPPED(each)                                                                        \
+	each("content-length") each("content-type") each("set-cookie") each("set-cookie2")   \
+		each("server") each("alt-svc") each("strict-transport-security") each("nel") \
+			each("report-to") each("expect-ct") each("x-powered-by") each("via") \
+				each("x-api-router-provider") each("x-api-router-model")     \
+					each("x-api-router-dropped") each("x-upstream-request-id")
+static const struct str dropped[] = { DROPPED(ITEM) };
+
+/* How fields begin that belong to one dialect: those that a client may send, and others. */
+enum { SENT_PREFIXES = 3 };
+static const struct str prefixes[] = {
 	STR_INIT("anthropic-"),
 	STR_INIT("openai-"),
-	STR_INIT("idempotency-key"),
 	STR_INIT("x-stainless-"),
-	STR_INIT("traceparent"),
-	STR_INIT("tracestate"),
-	STR_INIT("http-referer"),
-	STR_INIT("x-title"),
+	STR_INIT("x-ratelimit-"),
+	STR_INIT("x-goog-"),
 };
 
 /* Fields that hold a client's credential, in the order in which they are looked for; with
@@ -39,50 +52,34 @@ static const struct str credentials[] = {
 	STR_INIT("x-goog-api-key"),
 };
 
-/* Fields of a provider's reply that stay here, or are written anew, beside the hop-by-hop ones. */
-static const struct str dropped[] = {
-	STR_INIT("content-length"),
-	STR_INIT("content-type"),
-	STR_INIT("set-cookie"),
-	STR_INIT("set-cookie2"),
-	STR_INIT("server"),
-	STR_INIT("alt-svc"),
-	STR_INIT("strict-transport-security"),
-	STR_INIT("nel"),
-	STR_INIT("report-to"),
-	STR_INIT("expect-ct"),
-	STR_INIT("x-powered-by"),
-	STR_INIT("via"),
-	STR_INIT("x-api-router-provider"),
-	STR_INIT("x-api-router-model"),
-	STR_INIT("x-api-router-dropped"),
-	STR_INIT("x-upstream-request-id"),
-};
-
-/* Fields that belong to one dialect; a name that ends in `-` is a prefix. */
-static const struct str of_dialect[] = {
-	STR_INIT("x-ratelimit-"),
-	STR_INIT("anthropic-"),
-	STR_INIT("openai-"),
-	STR_INIT("x-stainless-"),
-	STR_INIT("x-goog-"),
-	STR_INIT("etag"),
-};
-
 #define MODEL_MOST 256 /* bytes of a model's name, which a client may have chosen, in a field */
-#define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+/* Is a name in the table? Most are not by the bits of all in it. */
+static bool
+listed(const struct str *table, size_t n, uint64_t bits, struct str name)
+{
+	if ((head_bit(name) & bits) == 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (str_eq_nocase(name, table[i]))
+			return true;
+	return false;
+}
+
+/* Does a name begin as one of the first `n` prefixes? */
+static bool
+begins(size_t n, struct str name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq_nocase(str_head(name, prefixes[i].len), prefixes[i]))
+			return true;
+	return false;
+}
 
 static bool
-listed(const struct str *table, size_t n, struct str name)
+of_dialect(struct str name)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct str entry = table[i];
-		bool prefix = entry.p[entry.len - 1] == '-';
-
-		if (str_eq_nocase(prefix ? str_head(name, entry.len) : name, entry))
-			return true;
-	}
-	return false;
+	return begins(COUNT(prefixes), name) || str_eq_nocase(name, STR("etag"));
 }
 
 /* buf_add, which is not called where there is room: the pieces are small and many. */
@@ -254,10 +251,10 @@ crosses(const struct forward_request *f, struct str name)
 {
 	enum dialect_id dialect = f->provider->dialect;
 
-	if (!listed(passed, COUNT(passed), name))
-		return false;
-	if (!f->translated || !listed(of_dialect, COUNT(of_dialect), name))
+	if (listed(passed, COUNT(passed), 0 PASSED(OR_BIT), name))
 		return true;
+	if (!f->translated)
+		return begins(SENT_PREFIXES, name);
 	return (dialect == DIALECT_ANTHROPIC &&
 		       str_eq_nocase(str_head(name, 10), STR("anthropic-"))) ||
 		(dialect == DIALECT_OPENAI && str_eq_nocase(str_head(name, 7), STR("openai-")));
@@ -374,8 +371,8 @@ add_upstream_fields(struct buf *out, const struct forward_reply *f)
 			known = true;
 			continue;
 		}
-		if (listed(dropped, COUNT(dropped), name) ||
-			(f->translated && listed(of_dialect, COUNT(of_dialect), name)) ||
+		if (listed(dropped, COUNT(dropped), 0 DROPPED(OR_BIT), name) ||
+			(f->translated && of_dialect(name)) ||
 			(f->decoded && str_eq_nocase(name, STR("content-encoding"))))
 			continue;
 		forward_field(out, name, value);

@@ -54,30 +54,41 @@ put_escaped(struct line *l, struct str s, enum escape how)
 {
 	size_t room = l->size - l->len;
 
-	l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how);
+	if (s.len <= l->most && s.len <= room && str_bare(s) == s.len)
+		put(l, s); /* nearly always */
+	else
+		l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how);
+}
+
+static void
+put_digits(struct line *l, uint64_t n, unsigned digits)
+{
+	if (digits > l->size - l->len) {
+		l->full = true;
+		return;
+	}
+	l->len += digits;
+	for (char *at = l->out + l->len; digits > 0; digits--, n /= 10)
+		*--at = (char)('0' + n % 10);
 }
 
 static APART void
 put_number(struct line *l, uint64_t n)
 {
-	char digits[20];
-	size_t at = sizeof digits;
+	unsigned digits = 1u + (n > 9) + (n > 99) + (n > 999);
 
-	do
-		digits[--at] = (char)('0' + n % 10);
-	while ((n /= 10) > 0);
-	put(l, (struct str){ digits + at, sizeof digits - at });
+	for (uint64_t rest = n / 10000; rest > 0; rest /= 10)
+		digits++;
+	put_digits(l, n, digits);
 }
 
 /* Microseconds as milliseconds with three decimals. */
 static APART void
 put_ms(struct line *l, uint64_t us)
 {
-	const char fraction[4] = { '.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
-		(char)('0' + us % 10) };
-
 	put_number(l, us / 1000);
-	put(l, (struct str){ fraction, sizeof fraction });
+	put(l, STR("."));
+	put_digits(l, us, 3);
 }
 
 /*

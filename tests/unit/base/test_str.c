@@ -1,6 +1,6 @@
 /*
- * Slices: comparison, cutting, searching, globs against a naive model, decimal numbers at their
- * limits, comma-separated lists.
+ * Slices: comparison, cutting, searching, globs against a naive model, bare text, decimal numbers
+ * at their limits, comma-separated lists.
  */
 #include "base/str.h"
 
@@ -50,10 +50,13 @@ is_letter(int c)
  */
 START_TEST(test_nocase_everywhere)
 {
+	static const size_t lens[] = { 1, 3, 4, 7, 8, 11 };
 	char one[11], other[11];
 
-	for (size_t at = 0; at < sizeof one; at++) {
-		for (int a = 0; a < 256; a++) {
+	for (size_t k = 0; k < sizeof lens / sizeof lens[0] * 11; k++) {
+		size_t len = lens[k / 11], at = k % 11;
+
+		for (int a = 0; at < len && a < 256; a++) {
 			for (int b = 0; b < 256; b++) {
 				bool same = a == b || (is_letter(a) && (a ^ b) == 0x20);
 
@@ -61,8 +64,8 @@ START_TEST(test_nocase_everywhere)
 				memset(other, 'X', sizeof other);
 				one[at] = (char)a;
 				other[at] = (char)b;
-				ck_assert_msg(str_same_nocase(one, other, sizeof one) == same,
-					"%02x and %02x at %zu", a, b, at);
+				ck_assert_msg(str_same_nocase(one, other, len) == same,
+					"%02x and %02x at %zu of %zu", a, b, at, len);
 			}
 		}
 	}
@@ -189,6 +192,31 @@ START_TEST(test_glob)
 }
 END_TEST
 
+/* Every byte, at every place of texts of every length up to three loads. */
+START_TEST(test_bare)
+{
+	for (size_t len = 0; len <= 40; len++) {
+		char text[40];
+
+		memset(text, 'a', sizeof text);
+		ck_assert_uint_eq(str_bare((struct str){ text, len }), len);
+		for (size_t at = 0; at < len; at++) {
+			for (int byte = 0; byte < 256; byte++) {
+				bool bare =
+					byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\';
+
+				text[at] = (char)byte;
+				ck_assert_uint_eq(str_bare((struct str){ text, len }),
+					bare ? len : at);
+			}
+			text[at] = 'a';
+		}
+	}
+	ck_assert_uint_eq(str_bare(nothing), 0);
+	ck_assert_uint_eq(str_bare(STR("one \"two\" three \"four\"")), 4);
+}
+END_TEST
+
 START_TEST(test_u64)
 {
 	static const struct {
@@ -238,4 +266,4 @@ START_TEST(test_list)
 END_TEST
 
 UNIT_MAIN("base/str", test_equal, test_nocase_everywhere, test_order, test_cut, test_trim,
-	test_find, test_glob_is_the_naive_one, test_glob, test_u64, test_list)
+	test_find, test_glob_is_the_naive_one, test_glob, test_bare, test_u64, test_list)
