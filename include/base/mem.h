@@ -22,6 +22,8 @@ size_t mem_used(void);
 /* Uninitialised memory, or NULL past the limit or when the system has none. Give back with the same
  * size. */
 void *mem_get(size_t size);
+/* The same, its first `zero` bytes zero. */
+void *mem_zero(size_t size, size_t zero);
 void mem_put(void *p, size_t size);
 /* Now and then, once a second, say: when most of what was in use is not any more, it goes back to
  * the system. */

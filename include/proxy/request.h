@@ -63,11 +63,8 @@ struct request {
 	bool charged;                  /* to the limits that apply */
 	bool admin;                    /* came in by a listener that shows details */
 	struct multipart *form;        /* the body is one, read by it; NULL: it is JSON */
-	struct json_scan scan;
-	struct buf body;         /* what is stored of the body */
-	uint64_t body_len;       /* bytes of it that came */
-	char tail[REQUEST_TAIL]; /* the end of what streamed through, for keys that lie across reads
-				  */
+	struct buf body;               /* what is stored of the body */
+	uint64_t body_len;             /* bytes of it that came */
 	size_t tail_len;
 	uint32_t seen;  /* tokens looked at */
 	uint8_t member; /* enum request_member, of the last key */
@@ -118,6 +115,11 @@ struct request {
 	bool has_usage;
 	uint8_t end; /* enum access_end */
 	struct str client_ip;
+
+	/* not zero at first: what is large, and set before it is looked at */
+	struct json_scan scan;
+	char tail[REQUEST_TAIL]; /* the end of what streamed through, for keys that lie across reads
+				  */
 };
 
 struct request_start {

@@ -208,6 +208,14 @@ mem_get(size_t size)
 	return p;
 }
 
+void *
+mem_zero(size_t size, size_t zero)
+{
+	void *p = mem_get(size);
+
+	return p ? memset(p, 0, zero) : NULL;
+}
+
 void
 mem_put(void *p, size_t size)
 {

@@ -544,15 +544,14 @@ void
 json_scan_init(struct json_scan *s, struct arena *arena, unsigned keep, unsigned depth_max)
 {
 	assert(depth_max >= 1 && depth_max <= JSON_DEPTH_MAX && (arena != NULL || keep == 0));
-	*s = (struct json_scan){
-		.arena = arena,
-		.keep = keep,
-		.depth_max = depth_max,
-		.n_max = JSON_TOKENS_MAX,
-		.state = BOM,
-		.after = DONE,
-		.left = 3,
-	};
+	memset(s, 0, offsetof(struct json_scan, levels)); /* a level is set when it is entered */
+	s->arena = arena;
+	s->keep = keep;
+	s->depth_max = depth_max;
+	s->n_max = JSON_TOKENS_MAX;
+	s->state = BOM;
+	s->after = DONE;
+	s->left = 3;
 }
 
 int

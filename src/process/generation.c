@@ -113,13 +113,12 @@ struct generation *
 generation_new(struct conf *c, const struct account *a, struct sockets *s,
 	const struct generation *old, conf_report *report, void *ctx)
 {
-	struct generation *g = mem_get(sizeof *g);
+	struct generation *g = mem_zero(sizeof *g, sizeof *g);
 	if (g == NULL) {
 		report(ctx, c->path.p, 0, "out of memory");
 		conf_free(c);
 		return NULL;
 	}
-	memset(g, 0, sizeof *g);
 	g->conf = c;
 	g->account = *a;
 	g->log.fd = g->access.fd = -1;

@@ -768,13 +768,12 @@ client_accept(struct clients *all, int fd, const union sock_address *peer,
 
 	sock_text(peer, ip);
 	ip_size = strlen(ip) + 1;
-	c = room || reserve ? mem_get(sizeof *c + ip_size) : NULL;
+	c = room || reserve ? mem_zero(sizeof *c + ip_size, sizeof *c) : NULL;
 	if (!c) {
 		close(fd);
 		count_closed(all->proxy, room || reserve ? CLOSE_MEMORY : CLOSE_FULL);
 		return;
 	}
-	memset(c, 0, sizeof *c);
 	c->proxy = all->proxy;
 	c->clients = all;
 	c->listen = listen;

@@ -51,16 +51,28 @@ request_destroy(struct loop_later *later)
 }
 
 /* 32 hex digits. */
+/* Four bytes as eight digits: half a byte in each, and those over 9 moved on to the letters. */
+static uint64_t
+hex_digits(uint64_t n)
+{
+	const uint64_t ones = ~UINT64_C(0) / 255;
+
+	n = (n | n << 16) & 0x0000ffff0000ffff;
+	n = (n | n << 8) & 0x00ff00ff00ff00ff;
+	n = (n | n << 4) & ones * 0x0f;
+	return n + ones * '0' + ((n + ones * 6) >> 4 & ones) * ('a' - '0' - 10);
+}
+
 static struct str
 random_id(struct request *r)
 {
 	char *id = arena_alloc(&r->arena, 32), *end = id ? id + 32 : NULL;
 
-	for (char *at = id; at < end;) {
+	for (char *at = id; at < end; at += 16) {
 		uint64_t bits = proxy_random(r->proxy);
+		uint64_t digits[2] = { hex_digits(bits), hex_digits(bits >> 32) };
 
-		for (int i = 0; i < 16; i++, bits >>= 4)
-			*at++ = "0123456789abcdef"[bits & 15];
+		memcpy(at, digits, sizeof digits);
 	}
 	return (struct str){ id, id ? 32 : 0 };
 }
@@ -104,37 +116,15 @@ set_path(struct request *r)
 
 	if (len < 0)
 		return -1;
-	r->path = (struct str){ path, normalise(path, (size_t)len) };
+	r->path = (struct str){ path, (size_t)len };
 	r->endpoint = endpoint_find(r->path);
-	r->path_number = path_number(r->path);
+	if (!r->endpoint) {
+		r->path.len = normalise(path, (size_t)len);
+		r->endpoint = endpoint_find(r->path);
+	}
+	r->path_number = r->endpoint ? PATH_ENDPOINTS + r->endpoint->id : path_number(r->path);
 	r->dialect = dialect_of_path(r->path);
 	return 0;
-}
-
-/* The head, parsed from the arena's own copy; its fields moved there too. */
-static void
-read_head(struct request *r, struct str text, enum head_fault *fault)
-{
-	struct proxy *p = r->proxy;
-	struct field *fields;
-
-	r->head = (struct head){ .fields = p->fields, .cap = p->conf->limits.headers };
-	if (head_parse_request(&r->head, text, fault) < 0) {
-		r->head.fields = NULL; /* what is known of the first line is for the log */
-		r->head.n = r->head.cap = 0;
-		return;
-	}
-	fields = arena_alloc(&r->arena, r->head.n * sizeof *fields);
-	if (!fields)
-		return; /* the arena has failed, which request_new looks at */
-	if (r->head.n > 0)
-		memcpy(fields, r->head.fields, r->head.n * sizeof *fields);
-	r->head.fields = fields;
-	r->head.cap = r->head.n;
-	if (set_path(r) < 0)
-		*fault = HEAD_TARGET;
-	else
-		head_framing_request(&r->head, &r->framing, fault);
 }
 
 /* The dialect of a head that may be broken: of what stands second in its first line. */
@@ -149,14 +139,42 @@ likely_dialect(struct str head)
 	return dialect_of_path(str_head(path, len));
 }
 
+/* The head, parsed from the arena's own copy; its fields moved there too. */
+static void
+read_head(struct request *r, struct str text, enum head_fault *fault)
+{
+	struct proxy *p = r->proxy;
+	struct field *fields;
+
+	r->head = (struct head){ .fields = p->fields, .cap = p->conf->limits.headers };
+	if (head_parse_request(&r->head, text, fault) < 0) {
+		r->head.fields = NULL; /* what is known of the first line is for the log */
+		r->head.n = r->head.cap = 0;
+		r->dialect = likely_dialect(text);
+		return;
+	}
+	fields = arena_alloc(&r->arena, r->head.n * sizeof *fields);
+	if (!fields)
+		return; /* the arena has failed, which request_new looks at */
+	if (r->head.n > 0)
+		memcpy(fields, r->head.fields, r->head.n * sizeof *fields);
+	r->head.fields = fields;
+	r->head.cap = r->head.n;
+	if (set_path(r) < 0) {
+		*fault = HEAD_TARGET;
+		r->dialect = likely_dialect(text);
+	} else {
+		head_framing_request(&r->head, &r->framing, fault);
+	}
+}
+
 static struct request *
 request_alloc(struct proxy *p, const struct request_start *start)
 {
-	struct request *r = mem_get(sizeof *r);
+	struct request *r = mem_zero(sizeof *r, offsetof(struct request, scan));
 
 	if (!r)
 		return NULL;
-	memset(r, 0, sizeof *r);
 	r->proxy = p;
 	r->ops = start->ops;
 	r->client = start->client;
@@ -166,7 +184,6 @@ request_alloc(struct proxy *p, const struct request_start *start)
 	r->began_wall_ms = start->began_wall_ms;
 	r->freed.run = request_destroy;
 	r->end = END_COMPLETE;
-	r->dialect = likely_dialect(start->head);
 	arena_init(&r->arena, p->conf->limits.reply_bytes + p->conf->limits.body_bytes);
 	arena_init(&r->asked, r->arena.limit);
 	r->asked.first = ASKED_FIRST;
@@ -178,8 +195,10 @@ request_new_broken(struct proxy *p, const struct request_start *start)
 {
 	struct request *r = request_alloc(p, start);
 
-	if (r)
+	if (r) {
+		r->dialect = likely_dialect(start->head);
 		request_set_id(r);
+	}
 	return r;
 }
 

@@ -374,6 +374,24 @@ START_TEST(test_arena_rewind)
 }
 END_TEST
 
+START_TEST(test_zero)
+{
+	size_t before = mem_used();
+	char *p = mem_get(300);
+
+	memset(p, 1, 300);
+	mem_put(p, 300);
+	p = mem_zero(300, 200); /* the same memory, where what was given back is kept */
+	ck_assert_uint_eq(mem_used(), before + 300);
+	for (size_t i = 0; i < 200; i++)
+		ck_assert_int_eq(p[i], 0);
+	mem_put(p, 300);
+	mem_fail_after(1);
+	ck_assert_ptr_null(mem_zero(300, 300));
+	mem_fail_after(0);
+}
+END_TEST
+
 /* Zeroed, outside the count, and no memory until it is written to. */
 START_TEST(test_boot_pages)
 {
@@ -393,7 +411,7 @@ START_TEST(test_boot_pages)
 }
 END_TEST
 
-UNIT_MAIN("base/mem", test_arena_rewind, test_counted, test_limit, test_fail_after, test_spare,
-	test_idle_with_spare, test_arena_keeps_what_it_gave, test_arena_limit_sticks,
+UNIT_MAIN("base/mem", test_arena_rewind, test_counted, test_zero, test_limit, test_fail_after,
+	test_spare, test_idle_with_spare, test_arena_keeps_what_it_gave, test_arena_limit_sticks,
 	test_arena_uses_its_limit, test_arena_huge, test_arena_text, test_arena_grow,
 	test_arena_fails_at_every_n, test_sealed_pages, test_boot_pages)
