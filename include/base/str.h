@@ -67,6 +67,9 @@ size_t str_find(struct str s, struct str needle);
 /* Does the glob match the whole of `s`? `*` stands for any run of bytes, all else for itself. Never
  * backtracks twice. */
 bool str_glob(struct str pattern, struct str s);
+/* How many decimal digits a number has; and those of its last `digits`, written to `to`. */
+unsigned str_digits(uint64_t n);
+void str_write_u64(char *to, unsigned digits, uint64_t n);
 /* Decimal digits only, no sign, the whole slice. 0, or -1 when it is empty, has another byte or
  * exceeds 2^64-1. */
 int str_u64(struct str s, uint64_t *out);

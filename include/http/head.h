@@ -33,7 +33,9 @@ struct head {
 	unsigned minor;       /* HTTP/1.minor: 0 or 1; a higher minor is read as 1 */
 	struct field *fields; /* the caller's array */
 	size_t n, cap;
-	uint64_t absent; /* bits (head_bit) that no field's name has; 0: not known */
+	/* bits (head_bit) that no field's name has, that no two have, and that nothing has which is
+	   in a Connection field; 0: not known */
+	uint64_t absent, single, unnamed;
 };
 
 /* The bit of a name in a set of names: by its length and its first letter. One that is not in the
@@ -88,15 +90,20 @@ int head_framing_request(const struct head *h, struct head_framing *f, enum head
 int head_framing_reply(const struct head *h, struct str method, struct head_framing *f,
 	enum head_fault *fault);
 
-/* The next field of that name (case does not matter) after `f`, or NULL; the first when `f` is
- * NULL.
- */
-const struct field *head_after(const struct head *h, const struct field *f, struct str name);
-/* The first, or NULL. */
+/* For head_field and head_after: the first of that name from field `i` on. */
+const struct field *head_from(const struct head *h, size_t i, struct str name);
+/* First field of that name (case does not matter), or NULL. */
 static inline const struct field *
 head_field(const struct head *h, struct str name)
 {
-	return (h->absent & head_bit(name)) != 0 ? NULL : head_after(h, NULL, name);
+	return (h->absent & head_bit(name)) != 0 ? NULL : head_from(h, 0, name);
+}
+/* The next after `f`, or NULL. */
+static inline const struct field *
+head_after(const struct head *h, const struct field *f, struct str name)
+{
+	return (h->single & head_bit(name)) != 0 ? NULL
+						 : head_from(h, (size_t)(f - h->fields) + 1, name);
 }
 /* Its value, or an empty slice with p NULL. */
 static inline struct str

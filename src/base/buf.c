@@ -100,14 +100,16 @@ buf_add(struct buf *b, struct str s)
 void
 buf_u64(struct buf *b, uint64_t n, unsigned digits)
 {
-	char text[20];
-	size_t at = sizeof text;
+	unsigned own = str_digits(n);
+	char *to;
 
-	while (n > 0 || sizeof text - at < digits) {
-		text[--at] = (char)('0' + n % 10);
-		n /= 10;
-	}
-	buf_add(b, (struct str){ text + at, sizeof text - at });
+	if (digits < own)
+		digits = own;
+	to = b->failed || b->cap - b->end < digits ? buf_room(b, digits) : b->p + b->end;
+	if (!to)
+		return;
+	str_write_u64(to, digits, n);
+	b->end += digits;
 }
 
 int

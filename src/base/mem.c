@@ -298,24 +298,28 @@ arena_more(struct arena *a, size_t size)
 	return true;
 }
 
+/* Where the block at hand has no room. Apart, since that is seldom. */
+static __attribute__((noinline)) void *
+alloc_more(struct arena *a, size_t size)
+{
+	if (a->failed || !arena_more(a, size)) {
+		a->failed = true;
+		return NULL;
+	}
+	a->next += round_up(size, ALIGN);
+	return a->next - round_up(size, ALIGN);
+}
+
 void *
 arena_alloc(struct arena *a, size_t size)
 {
-	char *p;
+	char *p = a->next;
+	size_t room = (size_t)(a->end - p);
 
-	if (a->failed || size > SIZE_MAX / 2)
-		goto fail;
-	size = round_up(size, ALIGN);
-	if (!a->next || (size_t)(a->end - a->next) < size) {
-		if (!arena_more(a, size))
-			goto fail;
-	}
-	p = a->next;
-	a->next += size;
+	if (!p || a->failed || size > room || round_up(size, ALIGN) > room)
+		return alloc_more(a, size);
+	a->next += round_up(size, ALIGN);
 	return p;
-fail:
-	a->failed = true;
-	return NULL;
 }
 
 void *

@@ -123,43 +123,20 @@ not_bare(const char *p)
 	return octets_bits((v < 0x20) | (v == 0x7f) | (v == '"') | (v == '\\'));
 }
 
-/* Four to fifteen bytes as sixteen: those at the front and those at the end, some of them twice. */
-static void
-spread(char room[16], struct str s)
-{
-	if (s.len >= 8) {
-		memcpy(room, s.p, 8);
-		memcpy(room + 8, s.p + s.len - 8, 8);
-	} else {
-		memcpy(room, s.p, 4);
-		memcpy(room + 4, s.p + s.len - 4, 4);
-		memcpy(room + 8, room, 8);
-	}
-}
-
 size_t
 str_bare(struct str s)
 {
+	char few[16] = { 0 }; /* a zero byte is not bare */
 	size_t n = 0;
 	uint64_t found;
-	char room[16];
 
-	for (; s.len - n >= sizeof(bytes16); n += sizeof(bytes16))
+	for (; s.len - n >= sizeof few; n += sizeof few)
 		if ((found = not_bare(s.p + n)) != 0)
 			return n + (size_t)__builtin_ctzll(found);
-	if (n > 0) { /* the last ones, partly once more */
-		n = s.len - sizeof(bytes16);
-		found = not_bare(s.p + n);
-		return found != 0 ? n + (size_t)__builtin_ctzll(found) : s.len;
-	}
-	if (s.len >= 4) {
-		spread(room, s);
-		if (not_bare(room) == 0)
-			return s.len;
-	}
-	while (n < s.len && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
-		n++;
-	return n;
+	if (n == s.len)
+		return n;
+	memcpy(few, s.p + n, s.len - n);
+	return n + (size_t)__builtin_ctzll(not_bare(few));
 }
 
 size_t
@@ -202,6 +179,23 @@ str_glob(struct str pattern, struct str s)
 	return i == pattern.len;
 }
 
+unsigned
+str_digits(uint64_t n)
+{
+	unsigned digits = 1u + (n > 9) + (n > 99) + (n > 999);
+
+	for (n /= 10000; n > 0; n /= 10)
+		digits++;
+	return digits;
+}
+
+void
+str_write_u64(char *to, unsigned digits, uint64_t n)
+{
+	for (; digits > 0; n /= 10)
+		to[--digits] = (char)('0' + n % 10);
+}
+
 int
 str_u64(struct str s, uint64_t *out)
 {
@@ -212,9 +206,9 @@ str_u64(struct str s, uint64_t *out)
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned digit = (unsigned char)s.p[i] - '0';
 
-		if (digit > 9 || n > (UINT64_MAX - digit) / 10)
+		if (digit > 9 || __builtin_mul_overflow(n, 10, &n) ||
+			__builtin_add_overflow(n, digit, &n))
 			return -1;
-		n = n * 10 + digit;
 	}
 	*out = n;
 	return 0;

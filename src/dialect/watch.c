@@ -420,11 +420,13 @@ reply_key_begin(struct watch *w, const char *p, const char *end, const char **fr
 	struct str key = { p, json_text_run(p, (size_t)(end - p)) };
 	const char *to = p + key.len;
 
-	if (w->depth == 1 && end - to > 1 && to[0] == '"' && to[1] == ':')
-		return reply_value(w, key, to + 2, end, from);
-	w->head_len = 0;
-	w->in_string = true;
-	return p;
+	if (w->depth != 1 || end - to < 2 || to[0] != '"' || to[1] != ':') {
+		w->head_len = 0;
+		w->in_string = true;
+		return p;
+	}
+	p = reply_value(w, key, to + 2, end, from);
+	return p < end && *p == '"' ? reply_string(w, p + 1, end) : p;
 }
 
 /* Below the top level, of a value: to where it ends. */
@@ -475,10 +477,14 @@ reply_structure(struct watch *w, const char *p, const char *end, const char **fr
 	default:
 		if (w->depth == 1 && c != ']')
 			reply_value_end(w, (struct str){ *from, (size_t)(p - 1 - *from) });
-		if (c == ',')
-			w->in_key |= w->depth == 1;
-		else if (--w->depth == 0)
-			w->state = OVER;
+		if (c != ',') {
+			if (--w->depth == 0)
+				w->state = OVER;
+		} else if (w->depth == 1) {
+			w->in_key = true;
+			if (p < end && *p == '"')
+				return reply_key_begin(w, p + 1, end, from);
+		}
 	}
 	return p;
 }

@@ -57,7 +57,7 @@ token_run(struct str s)
 
 		i += run;
 		if (run < sizeof v) {
-			if (run_of((struct str){ s.p + i, 1 }, token_set) == 0)
+			if (s.p[i] == ':' || run_of((struct str){ s.p + i, 1 }, token_set) == 0)
 				return i;
 			i++;
 		}
@@ -235,8 +235,14 @@ static int
 target_read(struct head *h)
 {
 	struct str target = h->target;
+	size_t i = 0;
 
-	for (size_t i = 0; i < target.len; i++)
+	for (; target.len - i >= sizeof(bytes16); i += sizeof(bytes16)) {
+		bytes16 v = octets_load(target.p + i); /* signed: from 0x80 on they are below ' ' */
+		if (octets_bits((v <= ' ') | (v == 0x7f) | (v == '#')) != 0)
+			return -1;
+	}
+	for (; i < target.len; i++)
 		if (target.p[i] <= ' ' || target.p[i] >= 0x7f || target.p[i] == '#')
 			return -1;
 	/* CONNECT alone has the authority-form; nothing is tunnelled here. */
@@ -334,13 +340,28 @@ field_read(struct field *f, struct str *rest, enum head_fault *fault)
 	return 0;
 }
 
+/* The bits of all that is in Connection fields. */
+static uint64_t
+connection_bits(const struct head *h)
+{
+	struct str name = STR("connection");
+	uint64_t bits = 0;
+
+	for (const struct field *f = head_field(h, name); f != NULL; f = head_after(h, f, name)) {
+		struct str rest = f->value, item;
+		while (str_list_next(&rest, &item))
+			bits |= head_bit(item);
+	}
+	return bits;
+}
+
 static int
 head_read(struct head *h, struct str whole, enum head_fault *fault, enum head_fault shape,
 	int (*first_line)(struct head *, struct str, enum head_fault *))
 {
 	struct str rest;
 	size_t lf;
-	uint64_t absent = ~UINT64_C(0);
+	uint64_t seen = 0, again = 0;
 
 	*h = (struct head){ .fields = h->fields, .cap = h->cap };
 	if (whole.len < 4 || memcmp(whole.p + whole.len - 4, "\r\n\r\n", 4) != 0)
@@ -357,10 +378,13 @@ head_read(struct head *h, struct str whole, enum head_fault *fault, enum head_fa
 			return refuse_line(rest, fault, HEAD_TOO_MANY);
 		if (field_read(&h->fields[h->n], &rest, fault) != 0)
 			return -1;
-		absent &= ~head_bit(h->fields[h->n].name);
-		h->n++;
+		uint64_t bit = head_bit(h->fields[h->n++].name);
+		again |= seen & bit;
+		seen |= bit;
 	}
-	h->absent = absent;
+	h->absent = ~seen;
+	h->single = ~again;
+	h->unnamed = ~connection_bits(h);
 	return 0;
 }
 
@@ -376,16 +400,17 @@ head_parse_reply(struct head *h, struct str whole, enum head_fault *fault)
 	return head_read(h, whole, fault, HEAD_STATUS_LINE, status_line_read);
 }
 
-const struct field *
-head_after(const struct head *h, const struct field *f, struct str name)
+/* Apart: it is reached from many places, and seldom. */
+__attribute__((noinline)) const struct field *
+head_from(const struct head *h, size_t i, struct str name)
 {
-	for (size_t i = f == NULL ? 0 : (size_t)(f - h->fields) + 1; i < h->n; i++)
+	for (; i < h->n; i++)
 		if (str_eq_nocase(h->fields[i].name, name))
 			return &h->fields[i];
 	return NULL;
 }
 
-/* Is `token` in the lists of all Connection fields? Seldom is there one. */
+/* Is `token` in the lists of all Connection fields? */
 static bool
 connection_lists(const struct head *h, struct str token)
 {
@@ -403,7 +428,7 @@ connection_lists(const struct head *h, struct str token)
 static inline bool
 connection_has(const struct head *h, struct str token)
 {
-	return (h->absent & HEAD_BIT("connection")) == 0 && connection_lists(h, token);
+	return (h->unnamed & head_bit(token)) == 0 && connection_lists(h, token);
 }
 
 #define HOP_BY_HOP(each)                                                                           \
@@ -542,6 +567,8 @@ reply_length_read(const struct head *h, struct head_framing *f)
 	if (length == NULL)
 		return 0;
 	f->kind = FRAMING_LENGTH;
+	if (length_read(length->value, &f->length) == 0 && head_after(h, length, name) == NULL)
+		return 0; /* nearly always */
 	if (length_read(str_trim(str_head(length->value, str_index(length->value, ','))),
 		    &f->length) != 0)
 		return -1;

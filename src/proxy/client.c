@@ -556,14 +556,17 @@ client_on_due(struct loop_timer *t)
 static void
 add_framing(struct client *c, enum framing kind, uint64_t length)
 {
+	struct str end = !c->keep_alive ? STR("\r\nconnection: close\r\n\r\n")
+		: !c->http11            ? STR("\r\nconnection: keep-alive\r\n\r\n")
+					: STR("\r\n\r\n");
+
 	if (kind == FRAMING_LENGTH)
 		client_length(c, length);
 	else if (kind == FRAMING_CHUNKED)
-		client_raw(c, STR("transfer-encoding: chunked\r\n"));
-	client_raw(c,
-		!c->keep_alive       ? STR("connection: close\r\n\r\n")
-			: !c->http11 ? STR("connection: keep-alive\r\n\r\n")
-				     : STR("\r\n"));
+		client_raw(c, STR("transfer-encoding: chunked"));
+	else
+		end = str_skip(end, 2);
+	client_raw(c, end); /* which sees a failure of the length, too */
 }
 
 static void

@@ -62,7 +62,6 @@ client_length(struct client *c, uint64_t length)
 {
 	client_raw(c, STR("content-length: "));
 	buf_u64(&gather_for(c)->raw, length, 1);
-	client_raw(c, STR("\r\n")); /* which sees a failure, too */
 }
 
 void

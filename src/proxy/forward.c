@@ -94,22 +94,36 @@ add(struct buf *out, struct str s)
 	out->end += s.len;
 }
 
+/* A field line; `colon`: how many bytes of a colon and a space go between name and value. */
+static void
+add_line(struct buf *out, struct str name, struct str value, size_t colon)
+{
+	size_t len = name.len + colon + value.len + 2;
+	char *to =
+		out->cap - out->end < len || out->failed ? buf_room(out, len) : out->p + out->end;
+
+	if (!to)
+		return;
+	to = mempcpy(to, name.p, name.len);
+	memcpy(to, ": ", 2);
+	to += colon;
+	if (value.len > 0)
+		to = mempcpy(to, value.p, value.len);
+	memcpy(to, "\r\n", 2);
+	out->end += len;
+}
+
 /* A field of ours: `start` is its name with the colon and a space. */
 static void
 add_field(struct buf *out, struct str start, struct str value)
 {
-	add(out, start);
-	add(out, value);
-	add(out, STR("\r\n"));
+	add_line(out, start, value, 0);
 }
 
 void
 forward_field(struct buf *out, struct str name, struct str value)
 {
-	add(out, name);
-	add(out, STR(": "));
-	add(out, value);
-	add(out, STR("\r\n"));
+	add_line(out, name, value, 2);
 }
 
 /* The fields that the configuration sets. */
@@ -305,8 +319,7 @@ forward_request_head(struct buf *out, const struct forward_request *f)
 		add_field(out, STR("anthropic-version: "), p->version);
 	if (!type)
 		add(out, STR("content-type: application/json\r\n"));
-	add(out, STR("accept-encoding: identity\r\n"));
-	add_field(out, STR("x-request-id: "), f->request_id);
+	add_field(out, STR("accept-encoding: identity\r\nx-request-id: "), f->request_id);
 	add_credential(out, f);
 	add(out, STR("content-length: "));
 	buf_u64(out, f->length, 1);

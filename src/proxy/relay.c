@@ -29,12 +29,6 @@
 /* How a reply of another dialect is read. */
 enum { FEED_EVENTS, FEED_LINES, FEED_WHOLE };
 
-static bool
-is_type(struct str content_type, struct str type)
-{
-	return str_eq_nocase(head_media_type(content_type), type);
-}
-
 static enum relay_mode
 mode_of(const struct relay_start *s, bool events, bool json)
 {
@@ -71,13 +65,13 @@ feed_of(const struct relay_start *s, bool events)
 int
 relay_open(struct relay *r, const struct relay_start *start)
 {
-	bool events = is_type(start->content_type, STR("text/event-stream"));
+	struct str type = head_media_type(start->content_type);
+	bool events = str_eq_nocase(type, STR("text/event-stream"));
 	bool coded = start->coding.len > 0;
 
 	*r = (struct relay){ .start = *start };
 	watch_init(&r->watch, start->endpoint);
-	r->mode = (uint8_t)mode_of(start, events,
-		is_type(start->content_type, STR("application/json")));
+	r->mode = (uint8_t)mode_of(start, events, str_eq_nocase(type, STR("application/json")));
 	r->feed = feed_of(start, events);
 	if (coded && r->mode != RELAY_PASS && r->mode != RELAY_EVENTS) {
 		r->decodes = coding_open(&r->coding, start->coding) == 0;
@@ -540,7 +534,8 @@ relay_begin(struct relay *r)
 static bool
 json_cut(const struct relay *r)
 {
-	return r->start.until_close && is_type(r->start.content_type, STR("application/json")) &&
+	return r->start.until_close &&
+		str_eq_nocase(head_media_type(r->start.content_type), STR("application/json")) &&
 		!r->coded && watch_reply_inside(&r->watch);
 }
 

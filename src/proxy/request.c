@@ -111,15 +111,15 @@ normalise(char *path, size_t len)
 static int
 set_path(struct request *r)
 {
-	char *path = arena_alloc(&r->arena, r->head.path.len + 1);
-	long len = path ? head_path_decode(r->head.path, path) : -1;
-
-	if (len < 0)
-		return -1;
-	r->path = (struct str){ path, (size_t)len };
+	r->path = r->head.path;
 	r->endpoint = endpoint_find(r->path);
-	if (!r->endpoint) {
-		r->path.len = normalise(path, (size_t)len);
+	if (!r->endpoint) { /* it may be an endpoint's in another way of writing */
+		char *path = arena_alloc(&r->arena, r->path.len + 1);
+		long len = path ? head_path_decode(r->path, path) : -1;
+
+		if (len < 0)
+			return -1;
+		r->path = (struct str){ path, normalise(path, (size_t)len) };
 		r->endpoint = endpoint_find(r->path);
 	}
 	r->path_number = r->endpoint ? PATH_ENDPOINTS + r->endpoint->id : path_number(r->path);
@@ -146,7 +146,8 @@ read_head(struct request *r, struct str text, enum head_fault *fault)
 	struct proxy *p = r->proxy;
 	struct field *fields;
 
-	r->head = (struct head){ .fields = p->fields, .cap = p->conf->limits.headers };
+	r->head.fields = p->fields;
+	r->head.cap = p->conf->limits.headers;
 	if (head_parse_request(&r->head, text, fault) < 0) {
 		r->head.fields = NULL; /* what is known of the first line is for the log */
 		r->head.n = r->head.cap = 0;

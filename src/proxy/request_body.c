@@ -61,9 +61,11 @@ is_key(struct str text, const struct json_token *t, struct str name)
 {
 	struct json_token alone = *t;
 
+	if (text.len == 0 || (!t->escaped && text.len != name.len + 2))
+		return false;
 	alone.start = 0;
 	alone.end = text.len;
-	return text.len > 0 && json_string_is(text, &alone, name);
+	return json_string_is(text, &alone, name);
 }
 
 static int

@@ -54,10 +54,7 @@ put_escaped(struct line *l, struct str s, enum escape how)
 {
 	size_t room = l->size - l->len;
 
-	if (s.len <= l->most && s.len <= room && str_bare(s) == s.len)
-		put(l, s); /* nearly always */
-	else
-		l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how);
+	l->len += log_escape(l->out + l->len, l->most < room ? l->most : room, s, how);
 }
 
 static void
@@ -67,19 +64,14 @@ put_digits(struct line *l, uint64_t n, unsigned digits)
 		l->full = true;
 		return;
 	}
+	str_write_u64(l->out + l->len, digits, n);
 	l->len += digits;
-	for (char *at = l->out + l->len; digits > 0; digits--, n /= 10)
-		*--at = (char)('0' + n % 10);
 }
 
 static APART void
 put_number(struct line *l, uint64_t n)
 {
-	unsigned digits = 1u + (n > 9) + (n > 99) + (n > 999);
-
-	for (uint64_t rest = n / 10000; rest > 0; rest /= 10)
-		digits++;
-	put_digits(l, n, digits);
+	put_digits(l, n, str_digits(n));
 }
 
 /* Microseconds as milliseconds with three decimals. */
@@ -246,14 +238,29 @@ text_line(struct line *l, const struct access_entry *e)
  * JSON
  */
 
-/* A member's name with all that stands before its value; the first member has a brace there. */
-#define KEY(name) STR(",\"" name "\":")
+/* A member's name with all that stands before its value. Zero bytes follow, since so many are
+ * copied at once as the longest name has. */
+#define KEY(name)                                                                        \
+	((struct str){ ",\"" name "\":\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", \
+		sizeof(",\"" name "\":") - 1 })
+enum { KEY_MOST = 24 };
+
+static inline void
+put_key(struct line *l, struct str key)
+{
+	if (l->size - l->len < KEY_MOST) {
+		put(l, key);
+		return;
+	}
+	memcpy(l->out + l->len, key.p, KEY_MOST);
+	l->len += key.len;
+}
 
 /* Text that needs no escapes. */
 static APART void
 json_word(struct line *l, struct str key, struct str word)
 {
-	put(l, key);
+	put_key(l, key);
 	put(l, STR("\""));
 	put(l, word);
 	put(l, STR("\""));
@@ -262,9 +269,16 @@ json_word(struct line *l, struct str key, struct str word)
 static APART void
 json_text(struct line *l, struct str key, struct str s)
 {
-	put(l, key);
+	put_key(l, key);
 	if (s.len == 0) {
 		put(l, STR("null"));
+		return;
+	}
+	if (s.len <= l->most && s.len + 2 <= l->size - l->len && str_bare(s) == s.len) {
+		char *to = l->out + l->len; /* nearly always */
+		*to = '"';
+		*(char *)mempcpy(to + 1, s.p, s.len) = '"';
+		l->len += s.len + 2;
 		return;
 	}
 	put(l, STR("\""));
@@ -275,7 +289,7 @@ json_text(struct line *l, struct str key, struct str s)
 static APART void
 json_number(struct line *l, struct str key, int64_t n)
 {
-	put(l, key);
+	put_key(l, key);
 	if (n < 0)
 		put(l, STR("null"));
 	else
@@ -285,7 +299,7 @@ json_number(struct line *l, struct str key, int64_t n)
 static APART void
 json_ms(struct line *l, struct str key, int64_t us)
 {
-	put(l, key);
+	put_key(l, key);
 	if (us < 0)
 		put(l, STR("null"));
 	else
@@ -298,7 +312,9 @@ json_line(struct line *l, const struct access_entry *e)
 	char when[CLOCK_TEXT];
 
 	clock_text(e->wall_ms, when);
-	json_word(l, STR("{\"time\":"), (struct str){ when, CLOCK_TEXT - 1 });
+	put(l, STR("{\"time\":\""));
+	put(l, (struct str){ when, CLOCK_TEXT - 1 });
+	put(l, STR("\""));
 	json_text(l, KEY("request_id"), e->request_id);
 	json_text(l, KEY("client_ip"), e->client_ip);
 	json_text(l, KEY("client"), e->client);
