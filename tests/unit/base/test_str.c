@@ -4,6 +4,9 @@
  */
 #include "base/str.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "unit.h"
 
 #define ck_str(got, want) \
@@ -247,6 +250,30 @@ START_TEST(test_u64)
 }
 END_TEST
 
+START_TEST(test_digits)
+{
+	char text[24];
+
+	for (uint64_t power = 1; power <= UINT64_MAX / 10; power *= 10) {
+		for (uint64_t n = power - 1; n <= power + 1; n++) {
+			char want[24];
+			unsigned len = (unsigned)snprintf(want, sizeof want, "%" PRIu64, n);
+
+			ck_assert_uint_eq(str_digits(n), len);
+			str_write_u64(text, len, n);
+			ck_str(((struct str){ text, len }), ((struct str){ want, len }));
+		}
+	}
+	ck_assert_uint_eq(str_digits(UINT64_MAX), 20);
+	str_write_u64(text, 20, UINT64_MAX);
+	ck_str(((struct str){ text, 20 }), STR("18446744073709551615"));
+	str_write_u64(text, 3, 12345);
+	ck_str(((struct str){ text, 3 }), STR("345"));
+	str_write_u64(text, 3, 7);
+	ck_str(((struct str){ text, 3 }), STR("007"));
+}
+END_TEST
+
 START_TEST(test_list)
 {
 	struct str rest = STR(", a ,,\tb c\t, , d"), item;
@@ -266,4 +293,5 @@ START_TEST(test_list)
 END_TEST
 
 UNIT_MAIN("base/str", test_equal, test_nocase_everywhere, test_order, test_cut, test_trim,
-	test_find, test_glob_is_the_naive_one, test_glob, test_bare, test_u64, test_list)
+	test_find, test_glob_is_the_naive_one, test_glob, test_bare, test_u64, test_digits,
+	test_list)
