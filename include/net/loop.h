@@ -12,7 +12,8 @@
 #define WANT_READ 1u
 #define WANT_WRITE 2u
 #define WANT_HANGUP \
-	4u /* tell when the peer has closed its side, even while its bytes are not read */
+	4u           /* tell when the peer has closed its side, even while its bytes are not read */
+#define WANT_LATE 8u /* what is there to read may be told 10 ms late, where the watch cools */
 
 #define READY_READ 1u /* bytes, end of file or an error are there to be read */
 #define READY_WRITE 2u
@@ -26,12 +27,12 @@ struct loop_watch {
 	int fd;
 	unsigned place;       /* private: its entry */
 	struct loop_set *set; /* private: of this set; NULL: it is not in a loop */
-	bool cools;    /* a socket or pipe that no other process has: it need not be polled while it
-			  says little */
-	uint8_t told;  /* private: how often something has come since the last look */
-	bool hinted;   /* private: the kernel sends hints */
-	uint8_t hints; /* private: how many have come in this round, */
-	uint8_t round; /* of this number */
+	bool cools;           /* a socket that no other process has: it need not be polled while it
+				 says little */
+	uint8_t told;         /* private: how often something has come since the last look */
+	bool hinted;          /* private: the kernel sends hints */
+	uint8_t hints;        /* private: how many have come in this round, */
+	uint8_t round;        /* of this number */
 };
 
 /* A timer; embedded in its owner. Zero is a timer that is not set. */
@@ -54,9 +55,9 @@ struct loop_later {
 struct loop *loop_new(size_t watches);
 void loop_free(struct loop *l);
 /* From now on a watch that cools and is told of seldom is not polled: the kernel queues a signal to
- * this process when something has come, which the loop reads. Those that are there now are taken to
- * be such. For one loop of a process, after its privileges are dropped. 0, or -1 with errno: then
- * all are polled, always. */
+ * this process when something has come, which the loop reads. Those that are there now and
+ * cool are taken to be such. For one loop of a process, after its privileges are dropped. 0, or -1
+ * with errno: then all are polled, always. */
 int loop_hints(struct loop *l);
 
 /* Watch a descriptor; `want` may be 0 (only breakage is told). 0, or -1 without memory. w->fd,
@@ -68,7 +69,7 @@ void loop_want(struct loop *l, struct loop_watch *w, unsigned want);
  * delivered any more. */
 void loop_remove(struct loop *l, struct loop_watch *w);
 bool loop_has(const struct loop_watch *w);
-/* Is it polled in each turn, and not left to hints? */
+/* Is it polled in each turn? */
 bool loop_polls(const struct loop *l, const struct loop_watch *w);
 
 /* Set (or move) a timer to `ms` from now, and to at least 1 from within an on_due; it fires once.

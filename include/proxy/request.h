@@ -84,6 +84,7 @@ struct request {
 	unsigned model_label; /* of the metrics, where the provider does not name the model */
 	unsigned attempts;
 	bool is_echo;
+	struct loop_later ask; /* a provider, at the end of the turn */
 	union {
 		struct upstream upstream;
 		struct echo echo;

@@ -72,6 +72,8 @@ bool attempt_can_stream(struct request *r);
 void attempt_send(struct request *r, struct str piece);
 /* attempt.c: give up what is under way. */
 void attempt_close(struct request *r);
+/* At the end of the turn in which it was found whom to ask. */
+void attempt_ask(struct loop_later *later);
 /* attempt.c: read the provider's reply, or wait. */
 void attempt_pause(struct request *r, bool paused);
 

@@ -58,7 +58,6 @@ struct upstream {
 	void *owner;
 	struct link *link;
 	struct loop_timer timer;
-	struct loop_later begin;
 	uint64_t connect_due_ms, phase_due_ms, total_due_ms; /* 0: none */
 	struct upstream_message message;
 	size_t sent;    /* bytes of the parts sent */
@@ -73,10 +72,11 @@ struct upstream {
 	uint64_t connected_us; /* clock_us when the connection was ready */
 };
 
-/* Begin, at the end of this turn of the loop. `u` has been used for an attempt before, or is zero.
- */
+/* From now on it is open; it does nothing, and tells nothing, before upstream_begin. */
 void upstream_start(struct upstream *u, struct proxy *p, const struct conf_provider *provider,
 	const struct upstream_ops *ops, void *owner, const struct upstream_message *m);
+/* Begin, if it was started. ops->failed may be told before this returns. */
+void upstream_begin(struct upstream *u);
 /* The next piece of a body that streams. What cannot be sent at once is queued. */
 void upstream_send(struct upstream *u, struct str piece);
 /* Bytes queued. */

@@ -13,8 +13,8 @@
  * the cold one as soon as a poll finds him not ready; nothing is missed, for what comes after that
  * poll makes a hint. A hint brings him back, to be polled in the same turn: what is told is what
  * poll found. Where hints were lost, all the cold set is polled once, and a part of it all the time
- * lest a stream hang on one signal. Who waits for nothing but that his peer goes, as a client does
- * whose reply is on its way, stands aside until the round is over: most replies come before.
+ * lest a stream hang on one signal. Who may be told late, as that a client has gone whose
+ * reply is on its way, stands aside for some milliseconds: many replies come before.
  *
  * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`, to 0 where
  * it rests; when its old key comes up, it is put back with the new one: it costs two stores.
@@ -46,6 +46,7 @@
 #define BUSY 8        /* hints within COOL_MS that are none too many in any case */
 #define HINTS 64      /* that are taken in one turn */
 #define SWEEP_MS 1000 /* from one look at a cold watch to the next */
+#define ASIDE_MS 10   /* at most, until who stands aside is polled */
 #define SLICE 64      /* cold ones are looked at together, at least */
 
 /* Among the events of an entry, where poll(2) takes no notice of them. */
@@ -63,6 +64,7 @@ struct loop {
 	size_t cap_owners;
 	struct loop_watch hints;      /* the signalfd */
 	uint64_t cooled_ms, swept_ms; /* when entries were looked at last */
+	uint64_t aside_ms;            /* when the first of those went aside */
 	size_t cool_hand, sweep_hand; /* which */
 	uint64_t round_ms; /* when the round began in which hints and polls are counted */
 	uint8_t round;
@@ -225,8 +227,12 @@ loop_want(struct loop *l, struct loop_watch *w, unsigned want)
 	if (events & ~w->set->polls[w->place].events)
 		stir(l, w);
 	w->set->polls[w->place].events = events;
-	if (want == WANT_HANGUP && w->cools && !w->hinted && w->set == &l->hot)
-		set_change(l, w, &l->aside);
+	if ((want & (WANT_LATE | WANT_WRITE)) != WANT_LATE || !w->cools || w->hinted ||
+		w->set != &l->hot)
+		return;
+	if (l->aside.n == 0)
+		l->aside_ms = clock_ms();
+	set_change(l, w, &l->aside);
 }
 
 void
@@ -360,8 +366,8 @@ sleep_ms(const struct loop *l, int max_ms)
 
 	if (l->later || l->stopped)
 		return 0;
-	if (l->aside.n > 0 && l->round_ms + COOL_MS < due)
-		due = l->round_ms + COOL_MS;
+	if (l->aside.n > 0 && l->aside_ms + ASIDE_MS < due)
+		due = l->aside_ms + ASIDE_MS;
 	if (l->n_timers > 0 && l->heap[0]->key < due)
 		due = l->heap[0]->key;
 	if (due == UINT64_MAX)
@@ -642,9 +648,10 @@ look(struct loop *l)
 		l->round++;
 		l->last_polls = l->polls;
 		l->polls = 0;
+	}
+	if (l->aside.n > 0 && now - l->aside_ms >= ASIDE_MS)
 		for (size_t i = l->aside.n; i-- > 0;)
 			set_change(l, l->owners[l->aside.polls[i].fd], &l->hot);
-	}
 	sweep(l);
 	cool(l);
 }

@@ -88,7 +88,6 @@ signals_open(struct loop *l, const struct signal_action *table, void *ctx)
 		return -1;
 	watch.fd = ends[0];
 	watch.on_ready = on_pipe;
-	watch.cools = true;
 	if (loop_add(l, &watch, WANT_READ) != 0) {
 		forget();
 		errno = ENOMEM;

@@ -10,6 +10,9 @@
  * committed by its first event, or, when the provider has sent its head and then lets the
  * heartbeat's time pass, by the first heartbeat.
  *
+ * A provider is asked at the end of the turn: so the requests of a turn leave together, and who
+ * waits for them is woken once for all, not once for each.
+ *
  * Backpressure: when the client's backlog is above stream.buffer_bytes the provider is not read;
  * request_drained reads on. A streaming body is held up the other way round by upstream's queue.
  */
@@ -461,6 +464,15 @@ start_echo(struct request *r)
 	echo_start(&r->echo, r->proxy, r->provider, &ops, r, &r->arena, &e);
 }
 
+void
+attempt_ask(struct loop_later *later)
+{
+	struct request *r = (struct request *)((char *)later - offsetof(struct request, ask));
+
+	if (r->state == REQUEST_FORWARD && !r->is_echo)
+		upstream_begin(&r->upstream);
+}
+
 static void
 start(struct request *r)
 {
@@ -480,6 +492,7 @@ start(struct request *r)
 		return;
 	}
 	upstream_start(&r->upstream, r->proxy, r->provider, &ops, r, &m);
+	loop_later(r->proxy->loop, &r->ask);
 }
 
 /* The target's dialect lacks this path. */

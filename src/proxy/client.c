@@ -74,7 +74,7 @@ want_of(const struct client *c)
 			return want | WANT_READ;
 		return want | (c->http11 ? WANT_HANGUP : 0);
 	case CLIENT_WAIT:
-		return want | (c->http11 ? WANT_HANGUP : 0);
+		return want | WANT_LATE | (c->http11 ? WANT_HANGUP : 0);
 	default:
 		return want | WANT_READ;
 	}

@@ -184,6 +184,7 @@ request_alloc(struct proxy *p, const struct request_start *start)
 	r->began_us = start->began_us;
 	r->began_wall_ms = start->began_wall_ms;
 	r->freed.run = request_destroy;
+	r->ask.run = attempt_ask;
 	r->end = END_COMPLETE;
 	arena_init(&r->arena, p->conf->limits.reply_bytes + p->conf->limits.body_bytes);
 	arena_init(&r->asked, r->arena.limit);

@@ -1,11 +1,8 @@
 /*
  * upstream: one attempt at a provider.
  *
- *     start --> RESOLVING --> CONNECTING --> HANDSHAKING --> TALKING --> done | failed
- *         `---------- a pooled connection -------------------^
- *
- * It begins at the end of the turn: so the requests of a turn leave together, and providers (or the
- * network) are woken once for them, not once for each.
+ *     start --> STARTING --> RESOLVING --> CONNECTING --> HANDSHAKING --> TALKING --> done | failed
+ *                   `---- a pooled connection -------------------------^
  *
  * While TALKING the request is sent and the reply read independently: a provider may answer before
  * it has the whole request, then the connection is not used again. A pooled connection that ends
@@ -669,11 +666,9 @@ connect_begin(struct upstream *u)
 		fail(u, UPSTREAM_FULL);
 }
 
-static void
-upstream_begin(struct loop_later *later)
+void
+upstream_begin(struct upstream *u)
 {
-	struct upstream *u = (struct upstream *)((char *)later - offsetof(struct upstream, begin));
-
 	if (u->state != UPSTREAM_STARTING)
 		return;
 	u->state = UPSTREAM_CONNECTING;
@@ -690,17 +685,13 @@ void
 upstream_start(struct upstream *u, struct proxy *p, const struct conf_provider *provider,
 	const struct upstream_ops *ops, void *owner, const struct upstream_message *m)
 {
-	struct loop_later begin = { .run = upstream_begin, .next = u->begin.next };
-
 	*u = (struct upstream){ .proxy = p,
 		.provider = provider,
 		.ops = ops,
 		.owner = owner,
 		.message = *m,
 		.timer.on_due = upstream_on_due,
-		.begin = begin,
 		.state = UPSTREAM_STARTING };
 	if (provider->timeouts.total_ms > 0)
 		u->total_due_ms = clock_ms() + provider->timeouts.total_ms;
-	loop_later(p->loop, &u->begin);
 }

@@ -35,6 +35,16 @@ scenario('idle connections are answered, time after time', async (s) => {
 	assert.equal(await clients[0].closed(), 'end');
 });
 
+// The channel to the master is not polled in each turn; the master is heard all the same.
+scenario('a worker that nobody asks has hints from its master', async (s) => {
+	const d = await s.daemon({ workers: 1, ...account, providers: { echo: { dialect: 'echo', models: ['echo'] } } });
+	if (!seesDescriptors)
+		return;
+	const [pid] = workers(d);
+	await until(() => Object.entries(descriptors(pid)).filter(([fd, file]) => file.startsWith('socket:') && isHinted(pid, fd)).length === 1,
+		'its channel has hints, its listeners have none');
+});
+
 for (const tls of [false, true]) {
 	scenario(`slow streams: events, ends and hang-ups after a pause${tls ? ', from a provider with TLS' : ''}`, async (s) => {
 		const provider = await s.peer({ tls });

@@ -465,6 +465,7 @@ scenario('a close_notify that comes together with the request is noticed too', a
 		raw.uncork();
 	}
 	await until(() => d.access.filter((l) => l.end === 'client_gone').length === versions.length, 'both were noticed');
+	assert.equal(provider.connections.length, 0, 'before anybody was asked');
 });
 
 scenario('a request behind the one that runs is kept and answered', async (s) => {

@@ -344,16 +344,17 @@ START_TEST(test_who_waits_for_the_end_stands_aside)
 	for (int i = 0; i < MANY; i++)
 		peers[i].watch.cools = i > 0;
 	for (int i = 0; i < 3; i++)
-		loop_want(loop, &peers[i].watch, WANT_HANGUP);
+		loop_want(loop, &peers[i].watch, WANT_HANGUP | WANT_LATE);
 	ck_assert_uint_eq(polled(), MANY - 2);
 	say(1);
 	loop_want(loop, &peers[1].watch, WANT_READ); /* asked anew: polled at once */
 	ck_assert_uint_eq(polled(), MANY - 1);
 	loop_turn(loop, -1);
 	ck_assert_uint_eq(peers[1].told, 1);
-	loop_want(loop, &peers[1].watch, WANT_HANGUP);
+	loop_want(loop, &peers[1].watch, WANT_HANGUP | WANT_LATE);
 	loop_remove(loop, &peers[1].watch);
 	ck_assert(!loop_has(&peers[1].watch));
+	ck_assert(!loop_polls(loop, &peers[2].watch));
 	shutdown(peers[2].far, SHUT_WR);
 	while (peers[2].told == 0)
 		loop_turn(loop, -1);

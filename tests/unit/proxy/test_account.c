@@ -82,7 +82,7 @@ close_client(void)
 {
 	close(fd);
 	fd = -1;
-	turns(60); /* while he waits for a reply he is looked at after 40 ms */
+	turns(30); /* while he waits for a reply he is looked at after 10 ms */
 }
 
 static void
