@@ -31,6 +31,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -480,7 +481,11 @@ sink_line(struct sink *s, enum log_level level, struct str line)
 struct sink_lines *
 sink_lines_new(void)
 {
-	return shm_pages(sizeof(struct sink_lines));
+	struct sink_lines *l = shm_pages(sizeof *l);
+
+	if (l != NULL)
+		madvise(l, sizeof *l, MADV_DONTDUMP); /* it is about clients */
+	return l;
 }
 
 void
@@ -498,18 +503,25 @@ sink_share(struct sink *s, struct sink_lines *l)
 	s->shared = l;
 }
 
-/* Whatever the child has written there: nothing outside is read. */
+/* Whatever the child has written there: nothing outside is read, and what has no end not written.
+ * What may block is not written to either: others live here. */
 uint64_t
 sink_inherit(const struct sink *s, struct sink_lines *l)
 {
 	size_t from = atomic_load(&l->from), to = atomic_load(&l->to), rest = atomic_load(&l->rest);
 	struct sink heir = *s;
+	const char *end;
 
 	if (from >= to || to > PENDING)
 		return 0;
+	end = memrchr(l->bytes + from, '\n', to - from);
+	if (end == NULL)
+		return 1;
 	heir.pending = l->bytes + from;
-	heir.pending_len = to - from;
-	heir.rest = from == 0 && rest <= to ? rest : 0;
+	heir.pending_len = (size_t)(end + 1 - heir.pending);
+	if (s->kind == KIND_BLOCK)
+		return lines_in(heir.pending, heir.pending_len);
+	heir.rest = from == 0 && rest <= heir.pending_len ? rest : 0;
 	heir.lost = 0;
 	sink_flush(&heir);
 	return heir.lost + (heir.rest > 0);

@@ -1,10 +1,11 @@
 /*
  * shm: memory shared by fork, and the list of tables that the next binary may take over.
  *
- * Called by the master before the first fork, but for plain pages, of which each generation has
- * some. A table is a memfd: its descriptor can be inherited over exec, and says who has the table
- * locked. Descriptors and list are each process's own; in the table stands only what is true for
- * all processes. New memory is zeroed, which is the empty state of all that is kept in it.
+ * Called by the master before the first fork, but for plain pages, of which each generation and
+ *each worker has some. A table is a memfd: its descriptor can be inherited over exec, and says who
+ *has the table locked. Descriptors and list are each process's own; in the table stands only what
+ *is true for all processes. New memory is zeroed, which is the empty state of all that is kept in
+ *it.
  *
  *	handed down ──head fits──> mapped, as it is
  *	     └───── another name, version, size or meaning ──> refused: a new one is made instead,

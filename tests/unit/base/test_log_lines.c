@@ -169,6 +169,37 @@ START_TEST(test_killed_in_a_copy)
 }
 END_TEST
 
+/* A child gone wild: what stands there ends in the middle of a line, or of nothing. */
+static void
+gone_wild(void)
+{
+	line("one\n");
+	line("two\n");
+	((uint32_t *)(void *)lines)[1] -= 2;
+}
+
+static void
+gone_mad(void)
+{
+	line("one\n");
+	((uint32_t *)(void *)lines)[1] -= 1;
+}
+
+START_TEST(test_what_has_no_end)
+{
+	setup();
+	killed(gone_wild);
+	ck_assert_uint_eq(sink_inherit(&s, lines), 0);
+	assert_file("one\n");
+	teardown();
+	setup();
+	killed(gone_mad);
+	ck_assert_uint_eq(sink_inherit(&s, lines), 1);
+	assert_file("");
+	teardown();
+}
+END_TEST
+
 /* What is no file, pipe or socket is written like a file; this one is full, and waits. */
 static void
 never_written(void)
@@ -347,5 +378,6 @@ START_TEST(test_pipe_gathers_less)
 }
 END_TEST
 
-UNIT_MAIN("base/log", test_left, test_killed_in_a_copy, test_killed_in_a_write, test_replaced,
-	test_rest, test_rest_lost, test_nonsense, test_pipe_gathers_less)
+UNIT_MAIN("base/log", test_left, test_killed_in_a_copy, test_what_has_no_end,
+	test_killed_in_a_write, test_replaced, test_rest, test_rest_lost, test_nonsense,
+	test_pipe_gathers_less)
