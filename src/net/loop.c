@@ -378,11 +378,11 @@ sleep_ms(const struct loop *l, int max_ms)
 	return wait > 60000 ? 60000 : (int)wait;
 }
 
+/* Those that were due at the poll: what came before a later one was due is told first, though the
+ * process was stopped since. */
 static void
-run_timers(struct loop *l)
+run_timers(struct loop *l, uint64_t now)
 {
-	uint64_t now = clock_ms();
-
 	l->in_timers = true;
 	while (l->n_timers > 0 && l->heap[0]->key <= now) {
 		struct loop_timer *t = l->heap[0];
@@ -659,15 +659,18 @@ look(struct loop *l)
 void
 loop_turn(struct loop *l, int max_ms)
 {
+	uint64_t polled_ms;
+
 	registers_wipe();
 	l->polls++;
 	poll_some(l->hot.polls, l->hot.n, sleep_ms(l, max_ms));
 	clock_refresh();
+	polled_ms = clock_ms();
 	take_hints(l);
 	leave(l);
 	dispatch(l, &l->hot, 0, l->hot.n);
 	look(l);
-	run_timers(l);
+	run_timers(l, polled_ms);
 	run_later(l);
 }
 

@@ -302,6 +302,42 @@ START_TEST(test_timer_that_clears_others)
 }
 END_TEST
 
+static void
+stall(struct peer *p)
+{
+	(void)p;
+	clock_fake(5000, 0);
+}
+
+static unsigned late;
+
+static void
+be_late(struct loop_timer *t)
+{
+	(void)t;
+	late++;
+}
+
+/* What is there to be read is told before a timer that came due after the poll. */
+START_TEST(test_timer_that_comes_due_within_a_turn)
+{
+	struct loop_timer t = { .on_due = be_late };
+
+	clock_fake(1000, 0);
+	open_all(WANT_READ);
+	loop_timer_set(loop, &t, 2000);
+	peers[0].act = stall;
+	say(0);
+	loop_turn(loop, 0);
+	ck_assert_uint_eq(n_order, 1);
+	ck_assert_uint_eq(late, 0);
+	loop_turn(loop, -1);
+	ck_assert_uint_eq(n_order, 2);
+	ck_assert_uint_eq(late, 1);
+	close_all();
+}
+END_TEST
+
 /* ---- deferred work ---- */
 
 static struct work {
@@ -423,5 +459,6 @@ END_TEST
 UNIT_MAIN("net/loop", test_last_to_first, test_each_removes_itself, test_removal_of_any,
 	test_who_comes_back_waits_for_the_next_turn, test_what_is_told, test_timers_as_in_a_model,
 	test_timers_in_order, test_timer_that_sets_itself, test_timer_that_rests,
-	test_timer_that_clears_others, test_later_once_and_in_order,
-	test_later_cannot_hold_the_loop, test_run_and_stop, test_more_than_the_limit)
+	test_timer_that_comes_due_within_a_turn, test_timer_that_clears_others,
+	test_later_once_and_in_order, test_later_cannot_hold_the_loop, test_run_and_stop,
+	test_more_than_the_limit)
