@@ -714,7 +714,8 @@ head_path_decode(struct str path, char *out)
 
 	if (!is_plain(str_head(path, n)))
 		return -1;
-	memcpy(out, path.p, n);
+	if (n > 0)
+		memcpy(out, path.p, n);
 	for (size_t i = n; i < path.len; i++) {
 		int byte = path.p[i];
 		if (byte == '%') {

@@ -50,12 +50,12 @@ request_destroy(struct loop_later *later)
 	mem_put(r, sizeof *r);
 }
 
-/* 32 hex digits. */
 /* Four bytes as eight digits: half a byte in each, and those over 9 moved on to the letters. */
 static uint64_t
-hex_digits(uint64_t n)
+hex_digits(uint32_t bytes)
 {
 	const uint64_t ones = ~UINT64_C(0) / 255;
+	uint64_t n = bytes;
 
 	n = (n | n << 16) & 0x0000ffff0000ffff;
 	n = (n | n << 8) & 0x00ff00ff00ff00ff;
@@ -63,6 +63,7 @@ hex_digits(uint64_t n)
 	return n + ones * '0' + ((n + ones * 6) >> 4 & ones) * ('a' - '0' - 10);
 }
 
+/* 32 hex digits. */
 static struct str
 random_id(struct request *r)
 {
@@ -70,7 +71,8 @@ random_id(struct request *r)
 
 	for (char *at = id; at < end; at += 16) {
 		uint64_t bits = proxy_random(r->proxy);
-		uint64_t digits[2] = { hex_digits(bits), hex_digits(bits >> 32) };
+		uint64_t digits[2] = { hex_digits((uint32_t)bits),
+			hex_digits((uint32_t)(bits >> 32)) };
 
 		memcpy(at, digits, sizeof digits);
 	}

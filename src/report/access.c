@@ -248,7 +248,7 @@ enum { KEY_MOST = 24 };
 static inline void
 put_key(struct line *l, struct str key)
 {
-	if (l->size - l->len < KEY_MOST) {
+	if (l->size - l->len < KEY_MOST || key.len > KEY_MOST) {
 		put(l, key);
 		return;
 	}

@@ -359,3 +359,18 @@ scenario('the request id of the client is kept when it is fit, else made', async
 		assert.deepEqual(more, []);
 	}
 });
+
+scenario('each digit of a request id that is made is as good as any other', async (s) => {
+	const MANY = 400;
+	const d = await s.daemon(CONFIG);
+	const client = await s.connect(d);
+	const ids = new Set();
+	for (let i = 0; i < MANY; i++)
+		ids.add((await client.exchange({ path: '/health' })).header('x-request-id'));
+	assert.equal(ids.size, MANY);
+	for (let at = 0; at < 32; at++)
+		for (const digit of '0123456789abcdef') {
+			const n = [...ids].filter((id) => id[at] === digit).length; // 25, give or take 5
+			assert.ok(n < MANY / 5, `${n} of ${MANY} have ${digit} at ${at}`);
+		}
+});
