@@ -169,6 +169,11 @@ export class Daemon {
 	async waitLog(pattern, { ms, after = 0 } = {}) {
 		return until(() => this.log.slice(after).match(pattern), `the log has ${pattern}`, ms);
 	}
+	// Wait until the access log has this many lines; its text. Each request has one, which may come a little behind its reply:
+	// who asserts that something is not in the log waits for all of them.
+	async logged(n, ms) {
+		return until(() => this.stdout.split('\n').length === n + 1 && this.stdout, `the access log has ${n} lines`, ms);
+	}
 	// Wait for a line of the access log: the first for which `which` holds (a function, a request id, or nothing).
 	async waitAccess(which = () => true, ms) {
 		const test = typeof which === 'string' ? (line) => line.request_id === which : which;

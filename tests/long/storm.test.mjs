@@ -24,7 +24,7 @@ async function assertWhole(run) {
 	assert.equal(end.provider.left_early, 0);
 	assertCounted(end);
 	console.log(`| ${assertLimited(run, end)}`);
-	assertLogged(run, end);
+	await assertLogged(run, end);
 }
 
 scenario(`${nReloads} reloads in a row`, async (s) => {

@@ -18,7 +18,7 @@ scenario('reloads one after the other under load lose no request, no count and n
 	assert.equal(end.provider.left_early, 0);
 	assertCounted(end);
 	assertLimited(run, end);
-	assertLogged(run, end);
+	await assertLogged(run, end);
 }, { ms: 120000 });
 
 scenario('upgrades one after the other under load, and one rolled back, lose no request, no count and no bucket', async (s) => {
@@ -36,7 +36,7 @@ scenario('upgrades one after the other under load, and one rolled back, lose no 
 	assert.equal(end.provider.left_early, 0);
 	assertCounted(end);
 	assertLimited(run, end);
-	assertLogged(run, end);
+	await assertLogged(run, end);
 }, { ms: 180000 });
 
 scenario('workers killed one after the other lose only what they had under way', async (s) => {

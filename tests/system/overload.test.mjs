@@ -320,6 +320,9 @@ scenario('the connections of a worker that dies are counted by the master, so th
 	await meter.settles('worker_exits_total', { signal: 2 });
 	const now = await meter.now('connections');
 	assert.deepEqual(now, { 'client active': 1, 'client idle': 0, 'upstream active': 0, 'upstream idle': 0 });
+	// What the dead had gathered was written before they were counted.
+	await meter.text({ 'X-Request-Id': 'behind' });
+	await d.waitAccess('behind');
 	assert.deepEqual(d.access.filter((l) => l.path === CHAT), []);
 });
 

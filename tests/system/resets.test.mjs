@@ -275,6 +275,7 @@ async function matrix(s, tls, states, act) {
 				await last.conn.send(reply({ headers: { Connection: 'close' }, body: OK }));
 				await last.client.readReply();
 				last.client.destroy();
+				await d.waitAccess(last.id);
 				await meter.settles('closes_total', { 'client done': 1, 'upstream done': 1, 'upstream stale': 1 });
 			}
 		} catch (error) {

@@ -97,7 +97,7 @@ scenario('logrotate under load: every line is in one of the files, and all go on
 		assert.deepEqual([code, output], [0, '']);
 		await until(() => d.log.split('log files reopened').length === i + 2, 'the master goes on in a new file');
 		await load.more(50);
-		assert.ok(statSync(join(logs, 'access.log')).size > 0);
+		await until(() => statSync(join(logs, 'access.log')).size > 0, 'the workers write to it');
 	}
 	await load.stop();
 	assert.deepEqual(load.failed, []);
