@@ -29,6 +29,12 @@ buf_str(const struct buf *b)
 /* Room for `n` more bytes at the end: where to write them, or NULL (then b->failed). Follow with
  * buf_added. */
 char *buf_room(struct buf *b, size_t n);
+/* The same, not called where there is room: for pieces that are small and many. `n` is not 0. */
+static inline char *
+buf_place(struct buf *b, size_t n)
+{
+	return b->failed || b->cap - b->end < n ? buf_room(b, n) : b->p + b->end;
+}
 void buf_added(struct buf *b, size_t n);
 /* Room for `size` bytes in all and no more, where it is known how many will come. 0 or -1, as
  * buf_add. */

@@ -105,7 +105,7 @@ buf_u64(struct buf *b, uint64_t n, unsigned digits)
 
 	if (digits < own)
 		digits = own;
-	to = b->failed || b->cap - b->end < digits ? buf_room(b, digits) : b->p + b->end;
+	to = buf_place(b, digits);
 	if (!to)
 		return;
 	str_write_u64(to, digits, n);

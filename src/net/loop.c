@@ -515,7 +515,8 @@ loop_hints(struct loop *l)
 	return 0;
 }
 
-/* There may be something to be found at this descriptor; or it is another's by now. */
+/* There may be something to be found at this descriptor; or it is another's by now. Who gets hints
+ * all the time goes on without them. */
 static void
 follow(struct loop *l, int fd)
 {

@@ -99,8 +99,7 @@ static void
 add_line(struct buf *out, struct str name, struct str value, size_t colon)
 {
 	size_t len = name.len + colon + value.len + 2;
-	char *to =
-		out->cap - out->end < len || out->failed ? buf_room(out, len) : out->p + out->end;
+	char *to = buf_place(out, len);
 
 	if (!to)
 		return;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "log_read.h"
 #include "unit.h"
 
 static char dir[64];
@@ -78,39 +79,6 @@ log_put_back(void)
 {
 	log_open(NULL, LEVEL_WARN, FORMAT_TEXT);
 	log_process("master");
-}
-
-/* All that can be read now. */
-static struct str
-drain(int fd)
-{
-	static char bytes[1 << 20];
-	size_t len = 0;
-	ssize_t n;
-	int flags = fcntl(fd, F_GETFL);
-
-	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-	while ((n = read(fd, bytes + len, sizeof bytes - len)) > 0)
-		len += (size_t)n;
-	fcntl(fd, F_SETFL, flags);
-	return (struct str){ bytes, len };
-}
-
-static struct str
-file_text(const char *path)
-{
-	int fd = open(path, O_RDONLY);
-
-	ck_assert_int_ge(fd, 0);
-	struct str text = drain(fd);
-	close(fd);
-	return text;
-}
-
-static void
-assert_text(struct str got, const char *want)
-{
-	ck_assert_msg(str_eq(got, str_of(want)), "got '%.*s', want '%s'", STR_ARG(got), want);
 }
 
 static void

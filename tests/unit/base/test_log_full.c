@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "log_read.h"
 #include "unit.h"
 
 static char path[64];
@@ -47,27 +48,10 @@ put_back(void)
 	close(saved);
 }
 
-/* All that can be read now. */
-static struct str
-drain(int fd)
-{
-	static char bytes[1 << 20];
-	size_t len = 0;
-	ssize_t n;
-
-	while ((n = read(fd, bytes + len, sizeof bytes - len)) > 0)
-		len += (size_t)n;
-	return (struct str){ bytes, len };
-}
-
 static void
 assert_file(const char *want)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct str got = drain(fd);
-
-	close(fd);
-	ck_assert_msg(str_eq(got, str_of(want)), "got '%.*s', want '%s'", STR_ARG(got), want);
+	assert_text(file_text(path), want);
 }
 
 static void

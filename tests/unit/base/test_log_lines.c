@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "log_read.h"
 #include "unit.h"
 
 static char path[64];
@@ -56,32 +57,10 @@ killed(void (*work)(void))
 	ck_assert(WIFSIGNALED(status));
 }
 
-/* All that can be read now. */
-static struct str
-drain(int fd)
-{
-	static char bytes[1 << 20];
-	size_t len = 0;
-	ssize_t n;
-
-	while ((n = read(fd, bytes + len, sizeof bytes - len)) > 0)
-		len += (size_t)n;
-	return (struct str){ bytes, len };
-}
-
-static void
-assert_text(struct str got, const char *want)
-{
-	ck_assert_msg(str_eq(got, str_of(want)), "got '%.*s', want '%s'", STR_ARG(got), want);
-}
-
 static void
 assert_file(const char *want)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_text(drain(fd), want);
-	close(fd);
+	assert_text(file_text(path), want);
 }
 
 static void
