@@ -21,8 +21,12 @@ int hints_on(int fd);
 /* No more of them; what is queued stays. 0, or -1 with errno. */
 int hints_off(int fd);
 
+/* In `ms`, at least 1, the descriptor is readable in any case, once; an alarm set before is not any
+ * more, but may be told of. 0, or -1 where there is none. */
+int hints_alarm(int ms);
+
 /* Take up to `most`: their descriptors, as often as there were events. `*lost` is set when the
- * queue was full and some found no place in it. */
-size_t hints_read(int hints, int *fds, size_t most, bool *lost);
+ * queue was full and some found no place in it, `*alarm` when that was among them. */
+size_t hints_read(int hints, int *fds, size_t most, bool *lost, bool *alarm);
 
 #endif

@@ -6,6 +6,9 @@
  * from a signalfd, many at once: a hint costs the kernel a few hundred nanoseconds, whatever the
  * number of sockets that are quiet.
  *
+ * The same descriptor tells of the alarm, a POSIX timer of the process: its signal has a place in
+ * the queue from the start.
+ *
  * Called by the loop of a worker. Only for sockets that are this process' own: owner and signal
  * belong to the open file, which a listening socket has in common with other workers. Who may send
  * is checked by the user that the process had when it named itself the owner.
@@ -21,15 +24,21 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH 64 /* read at once */
 
+static timer_t alarm_timer;
+static bool has_alarm;
+
 int
 hints_open(void)
 {
+	struct sigevent by = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
 	sigset_t set;
 
+	has_alarm = has_alarm || timer_create(CLOCK_MONOTONIC, &by, &alarm_timer) == 0;
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMIN);
 	sigaddset(&set, SIGIO);
@@ -57,8 +66,17 @@ hints_off(int fd)
 	return set_async(fd, 0);
 }
 
+int
+hints_alarm(int ms)
+{
+	struct itimerspec in = { .it_value = { .tv_sec = ms / 1000,
+					 .tv_nsec = ms % 1000 * 1000000L } };
+
+	return has_alarm ? timer_settime(alarm_timer, 0, &in, NULL) : -1;
+}
+
 size_t
-hints_read(int hints, int *fds, size_t most, bool *lost)
+hints_read(int hints, int *fds, size_t most, bool *lost, bool *alarm)
 {
 	struct signalfd_siginfo infos[BATCH];
 	size_t bytes = (most < BATCH ? most : BATCH) * sizeof *infos, n = 0;
@@ -67,6 +85,8 @@ hints_read(int hints, int *fds, size_t most, bool *lost)
 	for (ssize_t i = 0; i < len / (ssize_t)sizeof *infos; i++) {
 		if (infos[i].ssi_signo == SIGIO)
 			*lost = true;
+		else if (infos[i].ssi_code == SI_TIMER)
+			*alarm = true;
 		else
 			fds[n++] = infos[i].ssi_fd;
 	}

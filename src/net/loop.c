@@ -13,15 +13,15 @@
  * the cold one as soon as a poll finds him not ready; nothing is missed, for what comes after that
  * poll makes a hint. A hint brings him back, to be polled in the same turn: what is told is what
  * poll found. Where hints were lost, all the cold set is polled once, and a part of it all the time
- * lest a stream hang on one signal. Who may be told late, as that a client has gone whose
- * reply is on its way, stands aside for some milliseconds: many replies come before.
+ * lest a stream hang on one signal. Who may be told late (that a client goes whose reply is on its
+ * way) stands aside for some milliseconds: many replies come before.
  *
  * Timers stand in a binary heap by `key`. Moving a timer later only changes its `due`, to 0 where
  * it rests; when its old key comes up, it is put back with the new one: it costs two stores.
  *
- * A turn: poll - refresh the clock - hints - dispatch - looks at the sets - timers - deferred
- * work. Nothing fails but the growth of an array: loop_add then returns -1; for a timer the process
- * aborts. Where poll refuses (a lowered limit, no memory) the loop goes on in parts.
+ * A turn: poll, ended by an alarm where there are hints - clock - hints - dispatch - looks at the
+ * sets - timers - deferred work. Only an array's growth fails: loop_add then returns -1; for a
+ * timer the process aborts. Where poll refuses (a limit, no memory) the loop goes on in parts.
  */
 #include "net/loop.h"
 
@@ -65,6 +65,7 @@ struct loop {
 	struct loop_watch hints;      /* the signalfd */
 	uint64_t cooled_ms, swept_ms; /* when entries were looked at last */
 	uint64_t aside_ms;            /* when the first of those went aside */
+	uint64_t alarm_ms;            /* when the alarm comes; 0 or past: none is set */
 	size_t cool_hand, sweep_hand; /* which */
 	uint64_t round_ms; /* when the round began in which hints and polls are counted */
 	uint8_t round;
@@ -378,6 +379,26 @@ sleep_ms(const struct loop *l, int max_ms)
 	return wait > 60000 ? 60000 : (int)wait;
 }
 
+/*
+ * For how long poll itself is to wait. A time to wake up at costs dear: often it is the next that
+ * the processor has, so that its clock is set at the beginning of the sleep and again at its end.
+ * The alarm is set once and stands over many sleeps; one that comes too early costs a turn.
+ */
+static int
+poll_ms(struct loop *l, int wait_ms)
+{
+	uint64_t now = clock_ms(), due = now + (uint64_t)wait_ms;
+
+	if (wait_ms <= 0 || !loop_has(&l->hints))
+		return wait_ms;
+	if (l->alarm_ms <= now || l->alarm_ms > due) {
+		if (hints_alarm(wait_ms) != 0)
+			return wait_ms;
+		l->alarm_ms = due;
+	}
+	return -1;
+}
+
 /* Those that were due at the poll: what came before a later one was due is told first, though the
  * process was stopped since. */
 static void
@@ -542,7 +563,7 @@ static void
 take_hints(struct loop *l)
 {
 	size_t before = l->hot.n, n;
-	bool lost = false;
+	bool lost = false, alarm = false;
 	struct pollfd *entry;
 	int fds[HINTS];
 
@@ -552,7 +573,9 @@ take_hints(struct loop *l)
 	if (!entry->revents)
 		return;
 	entry->revents = 0;
-	n = hints_read(l->hints.fd, fds, HINTS, &lost);
+	n = hints_read(l->hints.fd, fds, HINTS, &lost, &alarm);
+	if (alarm)
+		l->alarm_ms = 0;
 	for (size_t i = 0; i < n; i++)
 		follow(l, fds[i]);
 	if (lost)
@@ -664,7 +687,7 @@ loop_turn(struct loop *l, int max_ms)
 
 	registers_wipe();
 	l->polls++;
-	poll_some(l->hot.polls, l->hot.n, sleep_ms(l, max_ms));
+	poll_some(l->hot.polls, l->hot.n, poll_ms(l, sleep_ms(l, max_ms)));
 	clock_refresh();
 	polled_ms = clock_ms();
 	take_hints(l);

@@ -75,6 +75,7 @@ static const int allowed[] = {
 	SCMP_SYS(select),
 	SCMP_SYS(pselect6),
 	SCMP_SYS(restart_syscall),
+	SCMP_SYS(timer_settime),
 	/* memory; that which can be executed is below */
 	SCMP_SYS(brk),
 	SCMP_SYS(munmap),

@@ -15,7 +15,7 @@
 #include "unit.h"
 
 static int hints = -1;
-static bool lost;
+static bool lost, alarmed;
 static int near, far; /* both ends of a connection, not blocking; the near one has hints */
 
 static void
@@ -23,7 +23,7 @@ set_up(void)
 {
 	hints = hints_open();
 	ck_assert_int_ge(hints, 0);
-	lost = false;
+	lost = alarmed = false;
 }
 
 static void
@@ -75,11 +75,11 @@ hinted(int fd)
 {
 	int fds[64];
 	ck_assert(is_ready(hints, POLLIN));
-	size_t n = hints_read(hints, fds, 64, &lost);
+	size_t n = hints_read(hints, fds, 64, &lost, &alarmed);
 	ck_assert_uint_ge(n, 1);
 	for (size_t i = 0; i < n; i++)
 		ck_assert_int_eq(fds[i], fd);
-	while (hints_read(hints, fds, 64, &lost) > 0)
+	while (hints_read(hints, fds, 64, &lost, &alarmed) > 0)
 		;
 	ck_assert(!lost);
 }
@@ -88,8 +88,8 @@ static void
 nothing_came(void)
 {
 	int fds[64];
-	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost), 0);
-	ck_assert(!lost);
+	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost, &alarmed), 0);
+	ck_assert(!lost && !alarmed);
 }
 
 static void
@@ -247,9 +247,9 @@ START_TEST(test_some_at_a_time)
 	ck_assert_int_eq(hints_on(near), 0);
 	for (int i = 0; i < 100; i++)
 		ck_assert_int_eq(write(far, "x", 1), 1);
-	ck_assert_uint_eq(hints_read(hints, fds, 10, &lost), 10);
-	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost), 64);
-	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost), 26);
+	ck_assert_uint_eq(hints_read(hints, fds, 10, &lost, &alarmed), 10);
+	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost, &alarmed), 64);
+	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost, &alarmed), 26);
 	nothing_came();
 	close_both();
 }
@@ -270,8 +270,36 @@ START_TEST(test_a_full_queue)
 	ck_assert_int_eq(write(far, "x", 1), 1);
 	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
 	ck_assert(is_ready(hints, POLLIN));
-	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost), 0);
+	ck_assert_uint_eq(hints_read(hints, fds, 64, &lost, &alarmed), 0);
 	ck_assert(lost);
+	close_both();
+}
+END_TEST
+
+/* Of several set the last one comes, once, and not as somebody's hint; a full queue has a place for
+ * it. */
+START_TEST(test_the_alarm)
+{
+	struct rlimit limit, none;
+	int fds[64];
+
+	pairs[_i]();
+	ck_assert_int_eq(hints_on(near), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	for (int i = 0; i < 2; i++) {
+		alarmed = false;
+		ck_assert_int_eq(hints_alarm(100000), 0);
+		ck_assert_int_eq(hints_alarm(1), 0);
+		ck_assert(is_ready(hints, POLLIN));
+		ck_assert_uint_eq(hints_read(hints, fds, 64, &lost, &alarmed), 0);
+		ck_assert(alarmed);
+		alarmed = false;
+		nothing_came();
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
 	close_both();
 }
 END_TEST
@@ -296,7 +324,8 @@ main(void)
 {
 	const TTest *const tests[] = { test_data_and_the_end, test_a_close, test_a_reset,
 		test_room_to_write, test_what_is_sent_makes_none, test_off_and_on, test_connecting,
-		test_a_closed_one, test_some_at_a_time, test_a_full_queue, test_refused };
+		test_a_closed_one, test_some_at_a_time, test_a_full_queue, test_the_alarm,
+		test_refused };
 	Suite *suite = suite_create("net/hints");
 	TCase *tcase = tcase_create("net/hints");
 	tcase_add_checked_fixture(tcase, set_up, tear_down);

@@ -13,6 +13,7 @@
 #include "loop_peers.h"
 
 static int says_next = -1; /* who speaks as soon as a poll has looked; -1: nobody */
+static int asked_ms;       /* the last poll was to wait */
 
 /* In the place of libc's. */
 int
@@ -23,6 +24,7 @@ poll(struct pollfd *polls, nfds_t n, int ms)
 
 	if (!real)
 		*(void **)&real = dlsym(RTLD_NEXT, "poll");
+	asked_ms = ms;
 	found = real(polls, n, ms);
 	says_next = -1;
 	if (who >= 0)
@@ -389,6 +391,42 @@ START_TEST(test_hints_for_those_that_are_there)
 }
 END_TEST
 
+static unsigned due;
+
+static void
+on_due(struct loop_timer *t)
+{
+	(void)t;
+	due++;
+}
+
+/* No poll has a time to wait: the alarm ends it, for the timer that is the first by then. */
+START_TEST(test_timers_are_told_by_the_alarm)
+{
+	struct loop_timer late = { .on_due = on_due }, soon = { .on_due = on_due };
+
+	open_all(WANT_READ);
+	ck_assert_int_eq(loop_hints(loop), 0);
+	loop_timer_set(loop, &late, 100000);
+	for (unsigned i = 1; i <= 20; i++) {
+		peers[0].act = eat;
+		say(0);
+		loop_turn(loop, -1);
+		ck_assert_int_eq(asked_ms, -1);
+		loop_timer_set(loop, &soon, i % 4 + 1);
+		while (due < i) {
+			loop_turn(loop, -1);
+			ck_assert_int_le(asked_ms, 0);
+		}
+		ck_assert_uint_gt(late.due, 0);
+	}
+	loop_timer_clear(loop, &late);
+	loop_turn(loop, 1); /* nor has one that ends by itself */
+	ck_assert_int_le(asked_ms, 0);
+	close_all();
+}
+END_TEST
+
 /* What no hints are to be had of is polled. */
 START_TEST(test_refused_hints)
 {
@@ -430,4 +468,4 @@ UNIT_MAIN("net/loop_hints", test_who_is_quiet_is_not_polled_and_told_at_once,
 	test_without_a_hint_it_is_found_all_the_same, test_who_is_busy_is_polled_without_hints,
 	test_who_is_told_seldom_beside_the_polls_is_not_polled,
 	test_who_waits_for_the_end_stands_aside, test_hints_for_those_that_are_there,
-	test_refused_hints)
+	test_timers_are_told_by_the_alarm, test_refused_hints)

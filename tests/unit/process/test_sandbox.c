@@ -169,7 +169,7 @@ use_sockets(const void *arg)
 	struct pollfd polled = { .events = POLLIN };
 	struct timeval none = { 0 };
 	int on = 1, hinted;
-	bool lost = false;
+	bool lost = false, alarmed = false;
 	fd_set set;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	must(1, fd >= 0 && setsockopt(fd, IPPROTO_TCP, 1, &on, sizeof on) == 0);
@@ -185,7 +185,10 @@ use_sockets(const void *arg)
 	must(5, poll(&polled, 1, 1000) == 1 && recv(accepted, &peer, 1, 0) == 1);
 	FD_ZERO(&set);
 	FD_SET(accepted, &set);
-	must(14, hints_read(l->hints, &hinted, 1, &lost) == 1 && hinted == accepted && !lost);
+	must(14,
+		hints_read(l->hints, &hinted, 1, &lost, &alarmed) == 1 && hinted == accepted &&
+			!lost && !alarmed);
+	must(15, hints_alarm(1) < 0 && errno == EINVAL); /* the timer is the parent's */
 	must(6, select(accepted + 1, &set, NULL, NULL, &none) == 1);
 	must(7, recvmsg(accepted, &msg, 0) == 1 && shutdown(fd, SHUT_WR) == 0);
 	must(8, write(accepted, "x", 1) == 1 && writev(accepted, &iov, 1) == 1);
