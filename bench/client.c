@@ -16,9 +16,11 @@
  * is an error.
  *
  * Latency is counted from when a request was due (-r) or sent; with -H it is that of events, from
- * their stamps. Processor time and memory of the contender's tree are read when the warm-up has
- * been answered and again at the end. The result is one line of name=value; "cpu", "up" and "gen"
- * are microseconds on a processor for each request, or each event (-H, or -e of more than one).
+ * their stamps; "p99w" is the median of the p99 of each tenth of a second, since what else the
+ * machine did lies in some of them. Processor time and memory of the contender's tree are read when
+ * the warm-up has been answered and again at the end. The result is one line of name=value; "cpu",
+ * "up" and "gen" are microseconds on a processor for each request, or each event (-H, or -e of more
+ * than one).
  */
 #include <errno.h>
 #include <signal.h>
@@ -31,6 +33,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "delays.h"
 #include "net.h"
 #include "tree.h"
 
@@ -76,43 +79,15 @@ static uint64_t events_seen, heard_ns;
 static bool measuring, ending, lone; /* lone: who has answered rests, another sends */
 static const char *last_tail;
 
-static uint32_t *delays; /* in nanoseconds */
-static size_t n_delays, cap_delays;
-
 static void ask(struct conn *c);
 
 /* ---- what is told ---- */
 
 static void
-delay_add(uint64_t ns)
+took(uint64_t ns)
 {
-	if (!measuring)
-		return;
-	if (n_delays == cap_delays) {
-		cap_delays = cap_delays ? 2 * cap_delays : 65536;
-		delays = realloc(delays, cap_delays * sizeof *delays);
-		if (!delays)
-			die("realloc");
-	}
-	delays[n_delays++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
-}
-
-static int
-by_size(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double
-delay_at(double share)
-{
-	size_t at = (size_t)(share * (double)n_delays);
-
-	if (n_delays == 0)
-		return 0;
-	return (double)delays[at < n_delays ? at : n_delays - 1] / 1e3;
+	if (measuring)
+		delays_add(ns, heard_ns);
 }
 
 static void
@@ -313,7 +288,7 @@ finish(struct conn *c)
 		return;
 	}
 	if (!opt.stream || opt.events == 1)
-		delay_add(now_ns() - c->due_ns);
+		took(now_ns() - c->due_ns);
 	answered++;
 	c->fresh = false;
 	go_on(c);
@@ -329,7 +304,7 @@ stamp_done(struct conn *c, uint64_t now)
 	}
 	events_seen++;
 	if (opt.stream && opt.events != 1)
-		delay_add(now - c->stamp);
+		took(now - c->stamp);
 }
 
 /* Look for stamps; nothing else in the text is looked at. */
@@ -693,15 +668,14 @@ tell(const struct sample *a, const struct sample *b, uint64_t pss_before, uint64
 	double seconds = (double)(b->at_ns - a->at_ns) / 1e9;
 	double n = by_event ? (double)(b->events - a->events) : (double)(b->answered - a->answered);
 	double each = n > 0 ? n * 1e3 : 1;
+	double p99w = delays_windowed_us(0.99);
 	int kept = opt.hold > 0 ? opt.connections - first_streams() : opt.idle;
 
-	if (n_delays > 0)
-		qsort(delays, n_delays, sizeof *delays, by_size);
-	printf("n=%.0f errors=%ld rate=%.0f cpu=%.3f up=%.3f gen=%.3f p50=%.1f p99=%.1f max=%.1f remade=%ld",
+	printf("n=%.0f errors=%ld rate=%.0f cpu=%.3f up=%.3f gen=%.3f p50=%.1f p99=%.1f p99w=%.1f max=%.1f remade=%ld",
 		n, errors, n / seconds, (double)(b->cpu_ns - a->cpu_ns) / each,
 		(double)(b->upstream_ns - a->upstream_ns) / each,
-		(double)(b->own_ns - a->own_ns) / each, delay_at(0.5), delay_at(0.99), delay_at(1),
-		remade);
+		(double)(b->own_ns - a->own_ns) / each, delays_us(0.5), delays_us(0.99), p99w,
+		delays_us(1), remade);
 	if (kept > 0 && opt.contender)
 		printf(" pss=%llu kb=%.3f", (unsigned long long)pss_after,
 			((double)pss_after - (double)pss_before) / kept);

@@ -68,14 +68,16 @@ scenario("the bench's table: medians, ratios, verdicts, what was added; runs wit
 		writeFileSync(join(dir, name), text);
 		return join(dir, name);
 	};
-	const rows = file('rows', '= Costs\na.cpu\t1\tus\tof a\nb.cpu\t1\tus\tof b\nc.cpu\t1\tus\tof c\na.added50\t0\tus\tadded\nz.cpu\t0\tus\tof z\n');
+	const rows = file('rows', '= Costs\na.cpu\t1\tus\tof a\nb.cpu\t1\tus\tof b\nc.cpu\t1\tus\tof c\na.added50\t0\tus\tadded\na.added99w\t0\tus\tadded at p99\nz.cpu\t0\tus\tof z\n');
 	const goals = file('goals', ['a, to nginx\ta.cpu/nginx\t0.5\t1', 'a\ta.cpu\t3\t4', 'a\ta.cpu\t1\t3', 'a\ta.cpu\t1\t2', 'b\tb.cpu\t1\t2',
 		'a to c, b to c\ta.cpu//c.cpu,a.cpu//a.cpu\t1\t9', 'z\tz.cpu\t1\t2', 'd\td.cpu/nginx\t1\t2'].join('\n'));
 	const figures = file('figures', [
 		...[[2, 3, 9], [6, 7, 5]].flatMap((values, who) => values.map((v, i) => ['a.cpu', ['api-router', 'nginx'][who], i + 1, v, 0])),
 		['b.cpu', 'api-router', 1, 1, 0], ['b.cpu', 'api-router', 2, 50, 3], ['b.cpu', 'nginx', 0, '-', 1], ['c', 'nginx', 1, 'n/a', 0],
 		['c.cpu', 'api-router', 1, 1, 0], ['d.cpu', 'api-router', 1, -1, 0], ['d.cpu', 'nginx', 1, 1, 0],
-		...[[100, 200], [130, 250]].flatMap((values, who) => values.map((v, i) => ['a.p50', ['direct', 'api-router'][who], i + 1, v, 0])),
+		// In the first round there were three looks at the direct connection.
+		...[90, 500, 100].map((v) => ['a.p50', 'direct', 1, v, 0]), ['a.p50', 'direct', 2, 200, 0],
+		...[130, 250].map((v, i) => ['a.p50', 'api-router', i + 1, v, 0]), ['a.p99w', 'direct', 2, 10, 0], ['a.p99w', 'api-router', 2, 17, 0],
 	].map((line) => line.join('\t')).join('\n'));
 	const medians = join(dir, 'medians');
 	const { stdout } = await run('awk', ['-v', `medians=${medians}`, '-v', 'all=1', '-f', join(bench, 'table'), rows, goals, figures]);
@@ -86,6 +88,7 @@ scenario("the bench's table: medians, ratios, verdicts, what was added; runs wit
 		'of b | us | 1.0! | failed | - | -',
 		'of c | us | 1.0 | n/a | - | -',
 		'added | us | 40 | - | - | -',
+		'added at p99 | us | 7 | - | - | -',
 		'Goals', 'goal | must | measured | verdict',
 		'a, to nginx | 0.5 | 1 | 0.50 | goal met',
 		'a | 3 | 4 | 3.00 | goal met',
