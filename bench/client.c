@@ -16,11 +16,10 @@
  * is an error.
  *
  * Latency is counted from when a request was due (-r) or sent; with -H it is that of events, from
- * their stamps; "p99w" is the median of the p99 of each tenth of a second, since what else the
- * machine did lies in some of them. Processor time and memory of the contender's tree are read when
- * the warm-up has been answered and again at the end. The result is one line of name=value; "cpu",
- * "up" and "gen" are microseconds on a processor for each request, or each event (-H, or -e of more
- * than one).
+ * their stamps; "p99w" is the median of the p99 of each tenth of a second, if there are some.
+ * Processor time and memory of the contender's tree are read when the warm-up has been answered and
+ * again at the end. The result is one line of name=value; "cpu", "up" and "gen" are microseconds on
+ * a processor for each request, or each event (-H, or -e of more than one).
  */
 #include <errno.h>
 #include <signal.h>
@@ -671,11 +670,13 @@ tell(const struct sample *a, const struct sample *b, uint64_t pss_before, uint64
 	double p99w = delays_windowed_us(0.99);
 	int kept = opt.hold > 0 ? opt.connections - first_streams() : opt.idle;
 
-	printf("n=%.0f errors=%ld rate=%.0f cpu=%.3f up=%.3f gen=%.3f p50=%.1f p99=%.1f p99w=%.1f max=%.1f remade=%ld",
+	printf("n=%.0f errors=%ld rate=%.0f cpu=%.3f up=%.3f gen=%.3f p50=%.1f p99=%.1f max=%.1f remade=%ld",
 		n, errors, n / seconds, (double)(b->cpu_ns - a->cpu_ns) / each,
 		(double)(b->upstream_ns - a->upstream_ns) / each,
-		(double)(b->own_ns - a->own_ns) / each, delays_us(0.5), delays_us(0.99), p99w,
+		(double)(b->own_ns - a->own_ns) / each, delays_us(0.5), delays_us(0.99),
 		delays_us(1), remade);
+	if (p99w > 0)
+		printf(" p99w=%.1f", p99w);
 	if (kept > 0 && opt.contender)
 		printf(" pss=%llu kb=%.3f", (unsigned long long)pss_after,
 			((double)pss_after - (double)pss_before) / kept);

@@ -10,7 +10,8 @@
 #include "bench.h"
 
 #define WINDOW_NS 100000000
-#define WINDOW_LEAST 100
+#define WINDOW_LEAST 100 /* delays in one */
+#define WINDOWS_LEAST 5
 
 static uint32_t *delays;
 static size_t n_delays, cap_delays;
@@ -75,8 +76,8 @@ double
 delays_windowed_us(double share)
 {
 	uint32_t *each = calloc(n_windows + 1, sizeof *each);
+	double us = 0;
 	size_t n = 0;
-	double us;
 
 	if (!each)
 		die("calloc");
@@ -90,7 +91,8 @@ delays_windowed_us(double share)
 		each[n++] = share_of(list, in_it, share);
 	}
 	qsort(each, n, sizeof *each, by_size);
-	us = n > 0 ? share_of(each, n, 0.5) / 1e3 : delays_us(share);
+	if (n >= WINDOWS_LEAST)
+		us = ((double)each[(n - 1) / 2] + each[n / 2]) / 2e3;
 	free(each);
 	return us;
 }

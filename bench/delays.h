@@ -12,9 +12,9 @@ void delays_add(uint64_t ns, uint64_t at_ns);
 /* What this share (0 to 1) of them took at most, in microseconds; 0 where there are none. */
 double delays_us(double share);
 
-/* The median of what delays_us would be for each tenth of a second by itself: what else the machine
- * did lies in some of them. Tenths with fewer than a hundred do not count; where no other is there,
- * it is that of all. To be asked for before delays_us, which no longer knows the order. */
+/* The median of what delays_us would be for each tenth of a second by itself, if there are five
+ * with at least a hundred of them, else 0. What happens less often than that, by whose fault ever,
+ * is not seen here. To be asked for before delays_us, which no longer knows the order. */
 double delays_windowed_us(double share);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The descriptor to read them from, readable when there are some; -1 with errno where the kernel
  * has none. Once in a process, after its privileges are dropped. SIGIO and SIGRTMIN stay blocked.
@@ -21,9 +22,10 @@ int hints_on(int fd);
 /* No more of them; what is queued stays. 0, or -1 with errno. */
 int hints_off(int fd);
 
-/* In `ms`, at least 1, the descriptor is readable in any case, once; an alarm set before is not any
- * more, but may be told of. 0, or -1 where there is none. */
-int hints_alarm(int ms);
+/* When clock_ms will be `at_ms`, not 0, the descriptor is readable in any case, once; or now, when
+ * that is past. An alarm set before is not any more, but may be told of. 0, or -1 where there is
+ * none; then nothing has changed. */
+int hints_alarm(uint64_t at_ms);
 
 /* Take up to `most`: their descriptors, as often as there were events. `*lost` is set when the
  * queue was full and some found no place in it, `*alarm` when that was among them. */

@@ -67,12 +67,12 @@ hints_off(int fd)
 }
 
 int
-hints_alarm(int ms)
+hints_alarm(uint64_t at_ms)
 {
-	struct itimerspec in = { .it_value = { .tv_sec = ms / 1000,
-					 .tv_nsec = ms % 1000 * 1000000L } };
+	struct itimerspec at = { .it_value = { .tv_sec = (time_t)(at_ms / 1000),
+					 .tv_nsec = (long)(at_ms % 1000) * 1000000 } };
 
-	return has_alarm ? timer_settime(alarm_timer, 0, &in, NULL) : -1;
+	return has_alarm ? timer_settime(alarm_timer, TIMER_ABSTIME, &at, NULL) : -1;
 }
 
 size_t

@@ -385,14 +385,14 @@ sleep_ms(const struct loop *l, int max_ms)
  * The alarm is set once and stands over many sleeps; one that comes too early costs a turn.
  */
 static int
-poll_ms(struct loop *l, int wait_ms)
+timeout_ms(struct loop *l, int wait_ms)
 {
 	uint64_t now = clock_ms(), due = now + (uint64_t)wait_ms;
 
 	if (wait_ms <= 0 || !loop_has(&l->hints))
 		return wait_ms;
 	if (l->alarm_ms <= now || l->alarm_ms > due) {
-		if (hints_alarm(wait_ms) != 0)
+		if (hints_alarm(due) != 0)
 			return wait_ms;
 		l->alarm_ms = due;
 	}
@@ -470,11 +470,18 @@ poll_parts(struct pollfd *polls, size_t count, int wait_ms)
 		poll(NULL, 0, wait_ms >= 0 && wait_ms < PAUSE_MS ? wait_ms : PAUSE_MS);
 }
 
+/* `wait_ms` is what there is time for, whatever else ends the poll. */
 static void
-poll_some(struct pollfd *polls, size_t count, int wait_ms)
+poll_some(struct pollfd *polls, size_t count, int poll_ms, int wait_ms)
 {
-	if (poll(polls, (nfds_t)count, wait_ms) < 0 && errno != EINTR)
+	if (poll(polls, (nfds_t)count, poll_ms) < 0 && errno != EINTR)
 		poll_parts(polls, count, wait_ms);
+}
+
+static void
+poll_now(struct pollfd *polls, size_t count)
+{
+	poll_some(polls, count, 0, 0);
 }
 
 /* Those from `from` on up to `to`. */
@@ -581,7 +588,7 @@ take_hints(struct loop *l)
 	if (lost)
 		l->swept_ms = 0;
 	if (l->hot.n > before)
-		poll_some(l->hot.polls + before, l->hot.n - before, 0);
+		poll_now(l->hot.polls + before, l->hot.n - before);
 }
 
 /*
@@ -633,7 +640,7 @@ sweep(struct loop *l)
 		to = s->n;
 	from = to > some ? to - some : 0;
 	l->sweep_hand = from;
-	poll_some(s->polls + from, to - from, 0);
+	poll_now(s->polls + from, to - from);
 	dispatch(l, s, from, to);
 }
 
@@ -683,11 +690,12 @@ look(struct loop *l)
 void
 loop_turn(struct loop *l, int max_ms)
 {
+	int wait_ms = sleep_ms(l, max_ms);
 	uint64_t polled_ms;
 
 	registers_wipe();
 	l->polls++;
-	poll_some(l->hot.polls, l->hot.n, poll_ms(l, sleep_ms(l, max_ms)));
+	poll_some(l->hot.polls, l->hot.n, timeout_ms(l, wait_ms), wait_ms);
 	clock_refresh();
 	polled_ms = clock_ms();
 	take_hints(l);

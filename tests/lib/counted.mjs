@@ -21,9 +21,15 @@ const FEW = 200, MANY = 600;
 // glibc picks its string functions by the processor; these are what each one of x86-64 has.
 const env = { GLIBC_TUNABLES: 'glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-BMI2,-RTM,-ERMS,-FSRM,-SSE4_2,-MOVBE' };
 
-// All but what time makes it do, and not the request: the access log's writes; the alarm, which is set, ends a poll and is read from the
-// descriptor of hints.
-const calls = (hints) => new RegExp(`^(?!write\\(|timer_settime\\(|poll\\(.* = 1 \\(\\[\\{fd=${hints}, |read\\(${hints}, )\\w+\\(`, 'gm');
+// The calls, but for what time makes it do, and not the request: the access log's writes; polls at whose end nothing has come; alarms, of
+// which each is set, ends a poll and is read from the descriptor of hints.
+function calls(text) {
+	const [, hints] = text.match(/^signalfd4\(.* = (\d+)$/m) ?? [];
+	const count = (start) => text.match(new RegExp(`^${start}`, 'gm'))?.length ?? 0;
+	const alarms = count('timer_settime\\(');
+	return count('(?!write\\(|poll\\(.* = 0 \\(Timeout\\))\\w+\\(') - alarms
+		- Math.min(alarms, count(`poll\\(.* = 1 \\(\\[\\{fd=${hints}, `)) - Math.min(alarms, count(`read\\(${hints}, `));
+}
 
 const counters = {
 	callgrind: {
@@ -31,8 +37,8 @@ const counters = {
 		read: (text) => Number(text.match(/^summary: (\d+)$/m)?.[1] ?? NaN),
 	},
 	strace: {
-		under: (dir) => ['strace', '-D', '-ff', '-s', '0', '-o', join(dir, 'out')],
-		read: (text) => (/^\+\+\+ exited/m.test(text) ? text.match(calls(text.match(/^signalfd4\(.* = (\d+)$/m)[1])).length : NaN),
+		under: (dir) => ['strace', '-D', '-ff', '-s', '0', '-e', 'abbrev=!poll', '-o', join(dir, 'out')],
+		read: (text) => (/^\+\+\+ exited/m.test(text) ? calls(text) : NaN),
 	},
 };
 
