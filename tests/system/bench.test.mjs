@@ -77,7 +77,7 @@ scenario("the bench's table: medians, ratios, verdicts, what was added; runs wit
 		['c.cpu', 'api-router', 1, 1, 0], ['d.cpu', 'api-router', 1, -1, 0], ['d.cpu', 'nginx', 1, 1, 0],
 		// In the first round there were three looks at the direct connection.
 		...[90, 500, 100].map((v) => ['a.p50', 'direct', 1, v, 0]), ['a.p50', 'direct', 2, 200, 0],
-		...[130, 250].map((v, i) => ['a.p50', 'api-router', i + 1, v, 0]), ['a.p99w', 'direct', 2, 10, 0], ['a.p99w', 'api-router', 2, 17, 0],
+		...[[1, 130], [2, 250], [2, 230]].map(([round, v]) => ['a.p50', 'api-router', round, v, 0]), ['a.p99w', 'direct', 2, 10, 0], ['a.p99w', 'api-router', 2, 17, 0],
 		['a.p50', 'api-router', 2, 9000, 1],
 	].map((line) => line.join('\t')).join('\n'));
 	const medians = join(dir, 'medians');
@@ -88,7 +88,7 @@ scenario("the bench's table: medians, ratios, verdicts, what was added; runs wit
 		'of a | us | 3.0 | 6.0 | - | 0.50',
 		'of b | us | 1.0! | failed | - | -',
 		'of c | us | 1.0 | n/a | - | -',
-		'added | us | 40! | - | - | -',
+		'added | us | 30! | - | - | -',
 		'added at p99 | us | 7 | - | - | -',
 		'Goals', 'goal | must | measured | verdict',
 		'a, to nginx | 0.5 | 1 | 0.50 | goal met',
