@@ -19,7 +19,8 @@ struct access_entry {
 	uint64_t wall_ms; /* when the request began */
 	struct str request_id, client_ip, client, method,
 		path /* raw target path without query; escaped here */, version /* "HTTP/1.1" */;
-	struct str model, provider, target_model, user_agent, referer;
+	struct str model, provider, target_model;
+	struct str user_agent, referer; /* not in JSON */
 	int status, upstream_status, attempts;
 	bool stream;
 	int64_t bytes_in, bytes_out;                    /* body bytes */

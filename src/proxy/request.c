@@ -470,7 +470,6 @@ since(const struct request *r, uint64_t us)
 static void
 write_line(struct request *r)
 {
-	struct str referer = head_value(&r->head, STR("referer"));
 	struct access_entry entry = {
 		.wall_ms = r->began_wall_ms,
 		.request_id = r->id,
@@ -482,8 +481,6 @@ write_line(struct request *r)
 			: r->head.minor > 0  ? STR("HTTP/1.1")
 					     : STR("HTTP/1.0"),
 		.model = r->model,
-		.user_agent = head_value(&r->head, STR("user-agent")),
-		.referer = str_head(referer, str_index(referer, '?')), /* no value of a query */
 		.status = r->status > 0 ? (int)r->status : -1,
 		.upstream_status = r->upstream_status > 0 ? (int)r->upstream_status : -1,
 		.attempts = (int)r->attempts,
@@ -503,6 +500,13 @@ write_line(struct request *r)
 	if (r->attempts > 0) {
 		entry.provider = r->provider->name;
 		entry.target_model = r->target_model;
+	}
+	if (p->conf->access_log.format != FORMAT_JSON) {
+		struct str referer = head_value(&r->head, STR("referer"));
+
+		entry.user_agent = head_value(&r->head, STR("user-agent"));
+		entry.referer =
+			str_head(referer, str_index(referer, '?')); /* no value of a query */
 	}
 	sink_line(p->access, LEVEL_INFO,
 		(struct str){ line,
