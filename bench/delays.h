@@ -13,7 +13,7 @@ void delays_add(uint64_t ns, uint64_t at_ns);
 double delays_us(double share);
 
 /* The median of what delays_us would be for each tenth of a second by itself, if there are five
- * with at least a hundred of them, else 0. What happens less often than that, by whose fault ever,
+ * with at least a hundred of them, else 0. What happens seldom, whoever is to blame,
  * is not seen here. To be asked for before delays_us, which no longer knows the order. */
 double delays_windowed_us(double share);
 
